@@ -1,0 +1,24 @@
+"""fastgup-trace: what a page-table-freeing or TLB-shootdown design costs, from real kernel recordings.
+
+    errors, schema, tables, probes    the contract of a capture, and the only code that touches its files
+    ingest                            recording -> capture, one file a format
+    api                               the functions behind the command line: `import fastgup_trace as fg; fg.replay(...)`
+    cli                               one file a command
+
+Beside this package: fastgup_replay (models), fastgup_datasets (recordings), fastgup_reports (pages).
+This file imports nothing, so that `fastgup-trace --help` answers at once.
+"""
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """`fastgup_trace.NAME` for each public name of `fastgup_trace.api`, loaded when first used."""
+    if not name.startswith("_"):
+        from importlib import import_module
+
+        public = import_module("fastgup_trace.api")
+        if name in public.__all__:
+            value: object = getattr(public, name)
+            return value
+    raise AttributeError(f"module 'fastgup_trace' has no attribute {name!r}")

@@ -1,0 +1,160 @@
+"""Folders of Arrow tables with one JSON file beside them: captures and outcomes. The only code that touches their files.
+
+Nothing is ever half-written: a folder is made under a temporary name beside its place and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.feather as feather
+
+from fastgup_trace.errors import CaptureError, SchemaError
+from fastgup_trace.schema import CAPTURE_VERSION, TABLES, check, empty
+
+CAPTURE_JSON = "capture.json"
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A recording after ingest: its tables (all of `schema.TABLES`, many without rows) and its provenance."""
+
+    provenance: dict[str, Any]
+    tables: Mapping[str, pa.Table]
+
+    def __getitem__(self, name: str) -> pa.Table:
+        return self.tables[name]
+
+    @cached_property
+    def span_ns(self) -> tuple[int, int]:
+        """First and last time of any record, (0, 0) for a capture without rows."""
+        start, end = self.provenance.get("start_ns"), self.provenance.get("end_ns")
+        return (int(start), int(end)) if start is not None and end is not None else (0, 0)
+
+
+class LazyTables(Mapping[str, pa.Table]):
+    """The tables of a folder, each read when it is first asked for."""
+
+    def __init__(self, folder: Path, schemas: Mapping[str, pa.Schema]) -> None:
+        self._folder, self._schemas, self._read = folder, schemas, dict[str, pa.Table]()
+
+    def __getitem__(self, name: str) -> pa.Table:
+        if name not in self._schemas:
+            raise KeyError(name)
+        if name not in self._read:
+            self._read[name] = _read_table(self._folder / f"{name}.arrow", self._schemas[name])
+        return self._read[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._schemas)
+
+    def __len__(self) -> int:
+        return len(self._schemas)
+
+
+def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    if not path.exists():
+        return schema.empty_table()
+    try:
+        table = feather.read_table(path, memory_map=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CaptureError(str(path), "an Arrow file", str(error).splitlines()[0], "make the folder again") from None
+    if table.schema != schema:
+        raise SchemaError(str(path), f"columns {schema.names}", f"{table.schema.names}", "make the folder again")
+    return table
+
+
+def write_folder(
+    folder: Path, tables: Mapping[str, pa.Table], documents: Mapping[str, object], *, force: bool = False
+) -> None:
+    """Write tables (those with rows) and JSON documents as `folder`, whole or not at all.
+
+    Raises CaptureError if something is there and `force` is not given, or if what is there is not such a folder.
+    """
+    if folder.exists():
+        if not force:
+            raise CaptureError(str(folder), "a new folder", "one that exists", "choose another name or add --force")
+        if not folder.is_dir() or not (any(folder.glob("*.json")) or not any(folder.iterdir())):
+            raise CaptureError(str(folder), "a capture or outcome to replace", "something else", "choose another name")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        scratch.chmod(0o777 & ~_umask())
+        for name, table in tables.items():
+            if len(table):
+                path = scratch / f"{name}.arrow"
+                path.parent.mkdir(exist_ok=True)
+                feather.write_feather(table, path, compression="lz4")
+        for name, document in documents.items():
+            (scratch / name).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write `text` as the file `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(scratch).chmod(0o666 & ~_umask())
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def read_document(folder: Path, name: str, kind: str, advice: str) -> dict[str, Any]:
+    """The JSON document `name` of a folder. Raises CaptureError if there is none or it is not readable."""
+    path = folder / name
+    if not path.is_file():
+        raise CaptureError(str(folder), f"{kind} (a folder with {name})", "none" if not folder.exists() else "no such file", advice)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise CaptureError(str(path), "JSON", str(error), advice) from None
+    if not isinstance(document, dict):
+        raise CaptureError(str(path), "a JSON object", type(document).__name__, advice)
+    return document
+
+
+def write_capture(folder: Path, capture: Capture, raw: Mapping[str, pa.Table] | None = None, *, force: bool = False) -> None:
+    """Write a capture; `raw` are further tables, one an event, kept under raw/."""
+    for name, table in capture.tables.items():
+        check(name, table)
+    tables = {**capture.tables, **{f"raw/{name}": table for name, table in (raw or {}).items()}}
+    write_folder(folder, tables, {CAPTURE_JSON: {"version": CAPTURE_VERSION, **capture.provenance}}, force=force)
+
+
+def read_capture(folder: Path) -> Capture:
+    """Open a capture; each table is read when it is first used.
+
+    Raises CaptureError for a folder that is none or is of another version.
+    """
+    provenance = read_document(folder, CAPTURE_JSON, "a capture", "make one with `fastgup-trace ingest`")
+    if provenance.pop("version", None) != CAPTURE_VERSION:
+        raise CaptureError(str(folder), f"a capture of version {CAPTURE_VERSION}", "another", "ingest the recording again")
+    return Capture(provenance, LazyTables(folder, TABLES))
+
+
+__all__ = ["Capture", "empty", "read_capture", "read_document", "write_capture", "write_file", "write_folder"]
