@@ -1,0 +1,135 @@
+"""The command line: `main(argv)` picks the command, imports only its module, and turns errors into one line.
+
+A command is a module here that offers NAME, HELP, add_arguments(parser) and run(args) -> exit code, and one line in
+COMMANDS. It imports what is heavy inside `run`, so that every `--help` answers at once. Only this package prints.
+
+Exit codes: 0 done, 1 an answer of "no" or a defect of the program, 2 bad input or usage, 130 interrupted,
+141 the reader of a pipe went away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NoReturn
+
+from fastgup_trace import __version__
+from fastgup_trace.cli.text import one_line
+from fastgup_trace.errors import FastgupError
+
+COMMANDS: Final[dict[str, str]] = {
+    "ingest": "turn a recording (trace.dat, ftrace text) into a capture",
+    "info": "say what a capture holds and which questions it can answer",
+    "replay": "run a capture against models of page-table freeing",
+    "report": "draw an outcome as one HTML page",
+    "mechanisms": "list the mechanisms, or show one with its policies and sources",
+    "validate": "hold the replay's numbers against what the recorded kernel did",
+}
+"""Command -> its line of help, as in its module; a copy, so that the top-level help imports none of them."""
+
+_DESCRIPTION = "What a page-table-freeing or TLB-shootdown design costs, from real kernel recordings."
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, and which takes no abbreviated options."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _CommandLineError(f"{message}; see `{self.prog} --help`")
+
+
+class _CommandLineError(Exception):
+    """A wrong command line; the text is the whole line for the user."""
+
+
+def _columns(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, max_help_position=16)  # room for the longest command
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser with all commands by name, and the arguments of `command` alone."""
+    parser = _Parser(prog="fastgup-trace", description=_DESCRIPTION, formatter_class=_columns, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"fastgup-trace {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, line in COMMANDS.items():
+        sub = commands.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.", allow_abbrev=False)
+        if name == command:
+            sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+            import_module(f"{__name__}.{name}").add_arguments(sub)
+    return parser
+
+
+def _asked_for(argv: Sequence[str]) -> str | None:
+    """The command in `argv`: its first word that is no option. Raises _CommandLineError for one that does not exist."""
+    command = next((word for word in argv if not word.startswith("-")), None)
+    if command is None or command in COMMANDS:
+        return command
+    from difflib import get_close_matches
+
+    near = get_close_matches(command, COMMANDS, n=1, cutoff=0.5)
+    advice = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(COMMANDS)}"
+    raise _CommandLineError(f"there is no command {command!r}; {advice}")
+
+
+def _run(argv: Sequence[str]) -> int:
+    command = _asked_for(argv)
+    parser = _parser(command)
+    args = parser.parse_args(argv)
+    if command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    code: int = import_module(f"{__name__}.{command}").run(args)
+    sys.stdout.flush()
+    return code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code. Every error of the user's or the input's is one line on stderr."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _run(argv)
+    except SystemExit as done:  # argparse after --help and --version
+        return done.code if isinstance(done.code, int) else 0
+    except BrokenPipeError:
+        # What is still buffered would raise again when the interpreter flushes stdout at its exit.
+        _discard_stdout()
+        return 141
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+    except (FastgupError, _CommandLineError, OSError, MemoryError) as error:
+        if "--debug" in argv:
+            raise
+        return _say(_sentence(error), 2)
+    except Exception as error:
+        if "--debug" in argv:
+            raise
+        where = f"{type(error).__name__}: {error}"
+        return _say(f"a defect of the program ({where}); --debug shows where, please report it", 1)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "out of memory; replay or ingest less at a time, or on a machine with more"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error)
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"fastgup-trace: {one_line(sentence)}", file=sys.stderr)
+    return code
+
+
+def _discard_stdout() -> None:
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # stdout is no file, or closed: nothing left to flush
+        return
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Plain text for the terminal and for mail: numbers with units, aligned tables, and recordings' strings made safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def one_line(text: str) -> str:
+    """`text` with every character that a terminal would act on or break a line at written as its escape.
+
+    Names in a recording are chosen by whoever ran the process: they may hold escape sequences.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def count(number: int | float | None) -> str:
+    """A number with thousands separators; `-` where it is not known."""
+    if number is None:
+        return "-"
+    return f"{number:,}" if isinstance(number, int) else f"{number:,.2f}"
+
+
+def size(number_bytes: int | float | None) -> str:
+    """Bytes in decimal units: `512 B`, `1.7 MB`."""
+    return _scaled(number_bytes, ("B", "kB", "MB", "GB", "TB"))
+
+
+def duration(number_ns: int | float | None) -> str:
+    """Nanoseconds in the unit that keeps the number short: `850 ns`, `12.3 ms`, `2.5 s`."""
+    return _scaled(number_ns, ("ns", "us", "ms", "s"))
+
+
+def _scaled(number: int | float | None, units: Sequence[str]) -> str:
+    if number is None:
+        return "-"
+    value = float(number)
+    for unit in units[:-1]:
+        # 999.95 would be shown as 1000.0
+        if abs(value) < (999.5 if unit == units[0] else 999.95):
+            return f"{value:.0f} {unit}" if unit == units[0] else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} {units[-1]}"
+
+
+def percent(part: int | float, whole: int | float) -> str:
+    """`part` of `whole` as `12.5 %`; `-` where the whole is nothing."""
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], align: str | None = None, *, markdown: bool = False
+) -> str:
+    """Rows under headers, in columns, without a final newline.
+
+    Cells are text as it is, integers and floats as `count` writes them, None as `-`. `align` has one letter a column,
+    `l` or `r`; without it columns of numbers go right. `markdown` draws the pipes of a GitHub table, which is
+    as readable as plain text in a mail.
+    """
+    raw = [list(row) for row in rows]
+    for row in raw:
+        if len(row) != len(headers):
+            raise ValueError(f"a row of {len(row)} cells under {len(headers)} headers: {row}")
+    if align is None:
+        align = "".join("r" if raw and all(_is_number(row[i]) for row in raw) else "l" for i in range(len(headers)))
+    columns = [[_cell(row[i], markdown) for row in (headers, *raw)] for i in range(len(headers))]
+    widths = [max(3 if markdown else 0, *map(len, column)) for column in columns]
+    padded = [
+        [cell.rjust(width) if a == "r" else cell.ljust(width) for cell in column]
+        for column, width, a in zip(columns, widths, align, strict=True)
+    ]
+    lines = list(zip(*padded, strict=True))
+    if not markdown:
+        return "\n".join("  ".join(line).rstrip() for line in lines)
+    rule = ["-" * (width - 1) + (":" if a == "r" else "-") for width, a in zip(widths, align, strict=True)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _is_number(cell: object) -> bool:
+    return cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool))
+
+
+def _cell(cell: object, markdown: bool) -> str:
+    if cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool)):
+        return count(cell)
+    text = one_line(str(cell))
+    return text.replace("|", "\\|") if markdown else text
