@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import Final, NoReturn
 
 from fastgup_trace import __version__
-from fastgup_trace.cli.text import one_line
+from fastgup_trace.cli.text import one_line, table
 from fastgup_trace.errors import FastgupError
 
 COMMANDS: Final[dict[str, str]] = {
@@ -44,18 +44,21 @@ class _CommandLineError(Exception):
     """A wrong command line; the text is the whole line for the user."""
 
 
-def _columns(prog: str) -> argparse.HelpFormatter:
-    return argparse.HelpFormatter(prog, max_help_position=16)  # room for the longest command
-
-
 def _parser(command: str | None) -> argparse.ArgumentParser:
     """The parser with all commands by name, and the arguments of `command` alone."""
-    parser = _Parser(prog="fastgup-trace", description=_DESCRIPTION, formatter_class=_columns, allow_abbrev=False)
+    listing = table(("commands:", ""), [(f"  {name}", line) for name, line in COMMANDS.items()])
+    parser = _Parser(
+        prog="fastgup-trace",
+        description=_DESCRIPTION,
+        epilog=f"{listing}\n\n`fastgup-trace COMMAND --help` shows a command's arguments.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"fastgup-trace {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help="one of the commands below")
     for name, line in COMMANDS.items():
-        sub = commands.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.", allow_abbrev=False)
+        sub = commands.add_parser(name, description=f"{line[0].upper()}{line[1:]}.", allow_abbrev=False)
         if name == command:
             sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
             import_module(f"{__name__}.{name}").add_arguments(sub)
