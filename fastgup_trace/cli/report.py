@@ -1,0 +1,39 @@
+"""`fastgup-trace report OUTCOME -o report.html`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from fastgup_trace.errors import UsageError
+
+NAME: Final = "report"
+HELP: Final = "draw an outcome as one HTML page"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("outcome", metavar="OUTCOME", type=Path, help="a folder that `fastgup-trace replay` wrote")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, default=Path("report.html"), help="the page (default: report.html)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page and say where it is. Raises FastgupError for what can't be read or written."""
+    page: Path = args.output
+    if page.is_dir():
+        raise UsageError(str(page), "a name for the page", "a folder", "add a file name, such as report.html")
+    if page.exists() and not args.force:
+        raise UsageError(str(page), "a new file", "one that exists", "choose another name or add --force")
+
+    from fastgup_replay.outcome import read_outcome
+    from fastgup_reports.page import render
+    from fastgup_trace.tables import write_file
+
+    text = render(read_outcome(args.outcome))
+    write_file(page, text)
+    print(f"{page}: {len(text.encode()) / 1e6:.1f} MB, opens in any browser, offline")
+    return 0

@@ -1,0 +1,173 @@
+"""How numbers, texts and plots look: units, escapes, and one style a mechanism, the same over the whole page.
+
+A mechanism's style is a colour, a dash and a marker together, so that it can be told in print and by readers who see
+colours differently: the hues are those of Okabe and Ito, "Color Universal Design" (2008), without the black and the
+yellow, which vanish on a dark or a white ground, and with a grey.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+NOT_KNOWN: Final = "not known"
+
+_COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
+_DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
+_MARKERS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+_PATTERNS: Final = ("", "/", ".", "x", "-")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one mechanism is drawn: a colour, a line's dash, a marker's shape, a bar's hatching."""
+
+    colour: str
+    dash: str
+    marker: str
+    pattern: str
+
+
+def style(position: int) -> Style:
+    """The style of the mechanism at `position` of the outcome: colours first, then a new hatching for each round."""
+    colour, turn = position % len(_COLOURS), position // len(_COLOURS)
+    return Style(
+        _COLOURS[colour],
+        _DASHES[position % len(_DASHES)],
+        _MARKERS[position % len(_MARKERS)],
+        _PATTERNS[turn % len(_PATTERNS)],
+    )
+
+
+def esc(text: object) -> str:
+    """`text` for HTML, in element content and in quoted attributes; control characters become visible escapes."""
+    return html.escape(visible(text), quote=True)
+
+
+def plot_text(text: object) -> str:
+    """`text` for a plot, where plotly reads a few tags (`<a href>` among them): shown as it is, never as a tag."""
+    return html.escape(visible(text), quote=False)
+
+
+def visible(text: object) -> str:
+    """`text` with its control and other unprintable characters (bidirectional overrides too) written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` can be shown as a number: an int or a finite float, no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def count(value: object) -> str:
+    """`1,155`, `12.1`; what is not a number is not known."""
+    if not is_number(value):
+        return NOT_KNOWN
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def size(value_bytes: object) -> str:
+    """Bytes in decimal units: `512 B`, `1.7 MB`."""
+    return _scaled(value_bytes, ("B", "kB", "MB", "GB", "TB"))
+
+
+def duration(value_ns: object) -> str:
+    """Nanoseconds in the unit that keeps the number short: `850 ns`, `12.3 ms`, `2.5 s`."""
+    return _scaled(value_ns, ("ns", "µs", "ms", "s"))
+
+
+def _scaled(number: Any, units: tuple[str, ...]) -> str:
+    if not is_number(number):
+        return NOT_KNOWN
+    value = float(number)
+    for unit in units[:-1]:
+        # 999.95 would be shown as 1000.0
+        if abs(value) < (999.5 if unit == units[0] else 999.95):
+            return f"{value:.0f} {unit}" if unit == units[0] else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} {units[-1]}"
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """`1 broadcast`, `385 broadcasts`."""
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def layout(*, rows: int = 1, height: int | None = None) -> dict[str, Any]:
+    """The layout that every figure starts from. Inks and grid lines are set in the browser, from the page's colours."""
+    return {
+        "template": "none",
+        "height": height or 130 + 230 * rows,
+        "margin": {"l": 72, "r": 24, "t": 44, "b": 56},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "inherit", "size": 13},
+        "hoverlabel": {"font": {"size": 12}, "align": "left"},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top"},
+        "bargap": 0.18,
+        "bargroupgap": 0.04,
+        "hovermode": "closest",
+    }
+
+
+def axis(title: str, **more: Any) -> dict[str, Any]:
+    """An axis with its title (name and unit)."""
+    return {
+        "title": {"text": title, "standoff": 8},
+        "automargin": True,
+        "showline": True,
+        "ticks": "outside",
+        "ticklen": 4,
+        "zeroline": False,
+        "separatethousands": True,
+        **more,
+    }
+
+
+def count_axis(title: str, **more: Any) -> dict[str, Any]:
+    """An axis of counts or amounts: it starts at zero."""
+    return axis(title, rangemode="tozero", minallowed=0, **more)
+
+
+def each_mechanism(table: Any) -> Iterator[tuple[int, str, Any]]:
+    """The mechanisms with rows in `table`: (its position in the outcome, its name, its rows)."""
+    for code, name in enumerate(table["mechanism"].cat.categories):
+        mine = table[table["mechanism"] == name]
+        if len(mine):
+            yield code, str(name), mine
+
+
+def step_line(position: int, name: str, x: Any, y: Any, *, showlegend: bool = True) -> Any:
+    """A curve that keeps its value until the next point, in the mechanism's style.
+
+    Later mechanisms are drawn thinner and dashed over earlier ones, so that curves that coincide can be seen to.
+    """
+    import plotly.graph_objects as go
+
+    look = style(position)
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        name=plot_text(name),
+        legendgroup=str(position),
+        showlegend=showlegend,
+        line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": max(3.5 - 0.5 * position, 1.5)},
+    )
+
+
+def bar(position: int, name: str, x: Any, y: Any) -> Any:
+    """Bars in the mechanism's style."""
+    import plotly.graph_objects as go
+
+    look = style(position)
+    marker = {"color": look.colour, "pattern": {"shape": look.pattern}}
+    return go.Bar(x=x, y=y, name=plot_text(name), marker=marker, showlegend=True)
