@@ -1,4 +1,4 @@
-"""With FASTGUP_NO_SKIP set, as in CI, a skipped test fails the run: a tool that went missing must not pass for a success."""
+"""With FASTGUP_NO_SKIP set, as in CI, a skipped test fails the run: a missing tool must not pass for a success."""
 
 from __future__ import annotations
 
