@@ -7,7 +7,6 @@
 
 PYTHON ?= python3
 DATASET ?= k313-rfcv2-thp-split
-MECHANISMS ?= unpatched-3.13 rfc-v1 rfc-v2 mainline-3.18 mainline-6.1 x86-3.13 naive
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
@@ -21,7 +20,7 @@ unexport PYTHONPATH PYTHONHOME
 
 demo: installed
 	$(FASTGUP) ingest dataset:$(DATASET) -o demo/capture --force
-	$(FASTGUP) replay demo/capture $(MECHANISMS:%=-m %) -o demo/outcome --force > demo/summary.txt
+	$(FASTGUP) replay demo/capture -o demo/outcome --force > demo/summary.txt
 	$(FASTGUP) report demo/outcome -o demo/report.html --force
 	@cat demo/summary.txt
 	@echo "report: $(CURDIR)/demo/report.html"
