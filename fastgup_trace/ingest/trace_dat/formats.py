@@ -1,0 +1,179 @@
+"""The kernel's format texts: events/*/format, events/header_page and events/header_event.
+
+An event's text is parsed when its first record is met: a file has some 2,000, of which 50 occur.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from fastgup_trace.errors import RecordingError
+from fastgup_trace.ingest.trace_dat.cursor import ADVICE
+
+_FIELD = re.compile(
+    r"\s*field:(?P<declaration>[^;]+);\s*offset:(?P<offset>\d{1,7});\s*size:(?P<size>\d{1,7});(?:\s*signed:(?P<signed>[01]);)?\s*"
+)
+_NAME = re.compile(r"(?P<type>.*?)\s*\b(?P<name>[A-Za-z_$]\w*)\s*(?:\[(?P<count>[^\]]*)\])?", re.DOTALL)
+_HEAD = re.compile(r"name: ([^\s/]+)\nID: (\d{1,5})\nformat:\n")
+_CONVERSION = re.compile(r"%[-+ #0']*(\*|\d+)?(?:\.(\*|\d+))?(?:hh|h|ll|l|L|z|q|j|t)?(?:(%)|(p[A-Za-z]*)|([a-zA-Z]))")
+_LITERAL = re.compile(r'\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_SYMBOL = frozenset(("ps", "pS", "pf", "pF", "pB"))
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an event. `count` is what stands in brackets: None without, "" for an open end."""
+
+    name: str
+    type: str
+    count: str | None
+    offset: int
+    size: int
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Format:
+    """An event's format; `symbols` are the fields that its print fmt shows as a function's name."""
+
+    name: str
+    system: str
+    id: int
+    common: tuple[Field, ...]
+    fields: tuple[Field, ...]
+    symbols: frozenset[str]
+
+
+@dataclass(frozen=True)
+class PageHeader:
+    """Where a sub-buffer has its time, its commit word and its data; from events/header_page."""
+
+    timestamp_offset: int
+    commit_offset: int
+    commit_bytes: int
+    data_offset: int
+    data_bytes: int
+
+
+def _fields(text: str, where: str) -> Iterator[Field]:
+    for line in text.split("\n"):
+        if not line.strip():
+            continue
+        match = _FIELD.fullmatch(line)
+        declaration = _NAME.fullmatch(match["declaration"].strip()) if match else None
+        if match is None or declaration is None or not declaration["type"]:
+            raise RecordingError(where, "a field with offset and size", repr(line.strip()[:80]), ADVICE)
+        kind, count = declaration["type"].strip(), declaration["count"]
+        if kind.startswith(("__data_loc", "__rel_loc")):  # `__data_loc char[] name`
+            kind, count = kind.removesuffix("[]"), ""
+        yield Field(
+            declaration["name"], kind.strip(), count, int(match["offset"]), int(match["size"]), match["signed"] == "1"
+        )
+
+
+def parse_page_header(text: str, where: str) -> PageHeader:
+    """Raises RecordingError unless the text has a time of 8 bytes, a commit word of 4 or 8, and data behind them."""
+    fields = {field.name: field for field in _fields(text, f"{where}: header_page")}
+    try:
+        time, commit, data = fields["timestamp"], fields["commit"], fields["data"]
+    except KeyError as missing:
+        raise RecordingError(f"{where}: header_page", f"a field {missing}", f"{sorted(fields)}", ADVICE) from None
+    sound = time.size == 8 and commit.size in (4, 8)
+    if not sound or time.offset + 8 > data.offset or commit.offset + commit.size > data.offset or data.size < 16:
+        raise RecordingError(
+            f"{where}: header_page", "timestamp, commit, data behind each other", repr(text[:120]), ADVICE
+        )
+    return PageHeader(time.offset, commit.offset, commit.size, data.offset, data.size)
+
+
+_HEADER_EVENT = {"type_len": 5, "time_delta": 27, "array": 32}
+_HEADER_TYPES = {"padding": 29, "time_extend": 30, "time_stamp": 31, "data max": 28}
+
+
+def check_event_header(text: str, where: str) -> None:
+    """Raise RecordingError unless events/header_event describes the one layout that kernels have had since 2.6.31."""
+    for name, bits in re.findall(r"(\w+)\s*:\s*(\d+) bits", text):
+        if _HEADER_EVENT.get(name) != int(bits):
+            raise RecordingError(
+                f"{where}: header_event", f"{_HEADER_EVENT.get(name, 'no')} bits of {name}", bits, ADVICE
+            )
+    found = re.findall(r"(padding|time_extend|time_stamp|data max)\s*(?:: type|type_len)\s*==\s*(\d+)", text)
+    for name, number in found:
+        if _HEADER_TYPES[name] != int(number):
+            raise RecordingError(f"{where}: header_event", f"{name} as type {_HEADER_TYPES[name]}", number, ADVICE)
+    if not {"padding", "time_extend", "data max"} <= {name for name, _ in found}:
+        raise RecordingError(f"{where}: header_event", "padding, time_extend and data max", repr(text[:120]), ADVICE)
+
+
+class Formats(Mapping[int, Format]):
+    """The formats of a file by event id, each parsed when it is first asked for."""
+
+    def __init__(self, texts: Iterable[tuple[str, str]], where: str) -> None:
+        self._where, self._parsed = where, dict[int, Format]()
+        self._texts = dict[int, tuple[str, str, str, int]]()
+        for system, text in texts:
+            head = _HEAD.match(text)
+            if head is None or int(head[2]) > 65535:
+                raise RecordingError(f"{where}: a format of {system!r}", "name, ID and format", repr(text[:60]), ADVICE)
+            self._texts[int(head[2])] = (head[1], system, text, head.end())
+
+    def __getitem__(self, number: int) -> Format:
+        if number not in self._parsed:
+            name, system, text, start = self._texts[number]
+            self._parsed[number] = _parse(
+                name, system, number, text[start:], f"{self._where}: format of {system}:{name}"
+            )
+        return self._parsed[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def name(self, number: int) -> str:
+        return self._texts[number][0]
+
+
+def _parse(name: str, system: str, number: int, text: str, where: str) -> Format:
+    body, separator, fmt = text.partition("\nprint fmt: ")
+    if not separator:
+        raise RecordingError(where, "a print fmt", repr(text[-60:]), ADVICE)
+    fields = tuple(_fields(body, where))
+    common = tuple(field for field in fields if field.name.startswith("common_"))
+    own = tuple(field for field in fields if not field.name.startswith("common_"))
+    if len({field.name for field in fields}) != len(fields):
+        raise RecordingError(where, "fields with names of their own", f"{[field.name for field in fields]}", ADVICE)
+    return Format(name, system, number, common, own, symbol_fields(fmt))
+
+
+def symbol_fields(fmt: str) -> frozenset[str]:
+    """The fields that a print fmt shows with %ps, %pS, %pf, %pF or %pB."""
+    if not any(f"%{conversion}" in fmt for conversion in _SYMBOL):
+        return frozenset()
+    literal, pos = "", 0
+    while match := _LITERAL.match(fmt, pos):
+        literal, pos = literal + match[1], match.end()
+    arguments, found, argument = _arguments(fmt[pos:]), set[str](), 0
+    for match in _CONVERSION.finditer(literal):
+        if match[3]:
+            continue
+        argument += (match[1] == "*") + (match[2] == "*")
+        if match[4] in _SYMBOL and argument < len(arguments):
+            found.update(re.findall(r"REC->(\w+)", arguments[argument]))
+        argument += 1
+    return frozenset(found)
+
+
+def _arguments(text: str) -> list[str]:
+    """The arguments behind the literal of a print fmt, split at commas outside brackets and strings."""
+    parts, depth = [""], 0
+    for token in re.findall(r'"(?:[^"\\]|\\.)*"|[^"]', text, re.DOTALL):
+        depth += (token in "([{") - (token in ")]}")
+        if token == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return parts[1:]

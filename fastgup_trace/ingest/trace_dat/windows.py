@@ -1,0 +1,192 @@
+"""The records of all CPUs in time order, a bounded stretch of the recording at a time.
+
+Each CPU's pages come in time order. The CPU that lags most is read on until enough pages are at hand; what lies
+before the time that every CPU has reached is then complete: one window. Pages that reach further wait for the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastgup_trace.ingest.records import Loss, Progress
+from fastgup_trace.ingest.trace_dat.compression import Block, blocks
+from fastgup_trace.ingest.trace_dat.container import Container, Stream
+from fastgup_trace.ingest.trace_dat.pages import Int64s, Pages, PageWalker, Walk
+
+WINDOW_BYTES = 36 << 20
+"""Pages that make a window: about 1 M events of 36 bytes."""
+
+_FOREVER = (1 << 63) - 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The records of one window in merged order: payload place and length in `pages.data`, time, CPU."""
+
+    pages: Pages
+    page: Int64s
+    start: Int64s
+    length: Int64s
+    ts: Int64s
+    cpu: Int64s
+
+
+@dataclass
+class _Reader:
+    """The pages of one stream, read block after block; `reached` is the first time of the last page read."""
+
+    stream: Stream
+    source: Iterator[Block]
+    reached: int = -1
+    last_ts: int = -1
+    """Time of its last record that was handed out."""
+    done: bool = False
+    waiting: list[Pages] = field(default_factory=list)
+
+
+class Merger:
+    """Reads the streams of a container; `losses` fills as the windows go by."""
+
+    def __init__(
+        self, container: Container, walker: PageWalker, losses: list[Loss], progress: Progress | None = None
+    ) -> None:
+        self._container, self._walker, self._losses, self._progress = container, walker, losses, progress
+        self._readers = [self._reader(stream) for stream in sorted(container.streams, key=lambda s: s.cpu)]
+        self._read_bytes = 0
+
+    def _reader(self, stream: Stream) -> _Reader:
+        cursor = self._container.cursor(stream.offset)
+        cursor.data = cursor.data[: stream.end]
+        unpack = self._container.unpack if stream.packed else None
+        return _Reader(stream, blocks(cursor, stream.size, unpack, stream.page_bytes, f"CPU {stream.cpu}"))
+
+    def _read_block(self, number: int) -> int:
+        """Take the next block of a stream; returns how many bytes of pages with records it has."""
+        reader = self._readers[number]
+        block = next(reader.source, None)
+        if block is None:
+            reader.done = True
+            return 0
+        if self._progress is not None:
+            self._read_bytes = max(self._read_bytes + block.end - block.offset, 0)
+            self._progress(min(self._read_bytes, len(self._container.data)), len(self._container.data))
+        size = reader.stream.page_bytes
+        count = len(block.data) // size
+        inner = np.arange(count, dtype=np.int64) * size
+        plain = not block.packed
+        pages = Pages(
+            np.concatenate([np.frombuffer(block.data, np.uint8), np.zeros(8, np.uint8)]),
+            size,
+            np.full(count, number, np.int64),
+            block.offset + inner if plain else np.full(count, block.offset, np.int64),
+            np.full(count, -1, np.int64) if plain else inner,
+        )
+        ts, commit = self._walker.heads(pages)
+        keep = commit > 0
+        pages, ts = pages.take(keep), ts[keep]
+        if not len(pages):
+            return 0
+        if (bad := ts < np.concatenate([[reader.reached], ts[:-1]])).any():
+            page = int(bad.argmax())
+            before = reader.reached if page == 0 else int(ts[page - 1])
+            found = f"one at {ts[page]}"
+            self._walker.fail(
+                pages, page, page * size, f"a page of CPU {reader.stream.cpu} at {before} ns or later", found
+            )
+        reader.reached = int(ts[-1])
+        reader.waiting.append(pages)
+        return len(pages) * size
+
+    def batches(self) -> Iterator[Batch]:
+        """Every window, in time order. Raises RecordingError for damage to pages, chunks or times."""
+        before = -1
+        while True:
+            until = self._read_until()
+            batch = self._window(before, until)
+            if batch is not None:
+                yield batch
+            if until == _FOREVER:
+                return
+            before = until
+
+    def _read_until(self) -> int:
+        """Read the streams that lag until a window's bytes wait; returns the time before which all is complete."""
+        at_hand = sum(len(pages) * pages.page_bytes for reader in self._readers for pages in reader.waiting)
+        # Pages of one long moment may fill a window without completing it: then it must grow.
+        budget = WINDOW_BYTES + (at_hand if at_hand > WINDOW_BYTES // 2 else 0)
+        while True:
+            lagging = min(
+                (number for number, reader in enumerate(self._readers) if not reader.done),
+                key=lambda number: self._readers[number].reached,
+                default=None,
+            )
+            if lagging is None:
+                return _FOREVER
+            if at_hand >= budget and self._readers[lagging].reached >= 0:
+                return self._readers[lagging].reached
+            at_hand += self._read_block(lagging)
+
+    def _window(self, before: int, until: int) -> Batch | None:
+        """The records in [before, until); pages that reach `until` keep waiting."""
+        parts = [pages for reader in self._readers for pages in reader.waiting]
+        if not parts:
+            return None
+        size = parts[0].page_bytes
+        data = np.concatenate([*(part.data[: len(part) * size] for part in parts), np.zeros(8, np.uint8)])
+        stream = np.concatenate([part.stream for part in parts])
+        offset, inner = (np.concatenate(columns) for columns in zip(*((p.offset, p.inner) for p in parts), strict=True))
+        pages = Pages(data, size, stream, offset, inner)
+        walk = self._walker.walk(pages)
+        records = walk.records
+        last_ts = walk.page_ts.copy()
+        last_ts[records.page] = records.ts  # of equal indices the last one stays
+        self._check_order(pages, walk, last_ts)
+        self._note_losses(pages, walk, last_ts, before, until)
+        for number, reader in enumerate(self._readers):
+            mine = stream == number
+            gone = np.flatnonzero(mine & (last_ts < until))
+            if gone.size:
+                reader.last_ts = max(reader.last_ts, int(last_ts[gone[-1]]))
+            keep = mine & (last_ts >= until)
+            reader.waiting = [pages.take(keep)] if keep.any() else []
+        inside = np.flatnonzero((records.ts >= before) & (records.ts < until))
+        order = inside[np.argsort(records.ts[inside], kind="stable")]
+        page = records.page[order]
+        cpus = np.array([reader.stream.cpu for reader in self._readers], np.int64)
+        return Batch(pages, page, records.start[order], records.length[order], records.ts[order], cpus[stream[page]])
+
+    def _check_order(self, pages: Pages, walk: Walk, last_ts: Int64s) -> None:
+        """Raise RecordingError where the times of a CPU decrease: from page to page, or at an absolute stamp."""
+        same = pages.stream[1:] == pages.stream[:-1]
+        previous = np.where(np.concatenate([[False], same]), np.concatenate([[-1], last_ts[:-1]]), -1)
+        for number, reader in enumerate(self._readers):
+            if (first := np.flatnonzero(pages.stream == number)).size:
+                previous[first[0]] = reader.last_ts
+        if (bad := walk.page_ts < previous).any():
+            page = int(bad.argmax())
+            self._backwards(pages, page, page * pages.page_bytes, int(previous[page]), int(walk.page_ts[page]))
+        records = walk.records
+        if (bad := (records.ts[1:] < records.ts[:-1]) & (records.page[1:] == records.page[:-1])).any():
+            row = int(bad.argmax()) + 1
+            place = int(records.start[row])
+            self._backwards(pages, int(records.page[row]), place, int(records.ts[row - 1]), int(records.ts[row]))
+
+    def _backwards(self, pages: Pages, page: int, place: int, before: int, found: int) -> None:
+        cpu = self._readers[int(pages.stream[page])].stream.cpu
+        self._walker.fail(pages, page, place, f"a record of CPU {cpu} at {before} ns or later", f"one at {found}")
+
+    def _note_losses(self, pages: Pages, walk: Walk, last_ts: Int64s, before: int, until: int) -> None:
+        records = walk.records
+        first_ts = walk.page_ts.copy()
+        first_ts[records.page[::-1]] = records.ts[::-1]
+        for page in np.flatnonzero(walk.missed & (first_ts >= before) & (first_ts < until)).tolist():
+            reader = self._readers[int(pages.stream[page])]
+            same = page > 0 and pages.stream[page - 1] == pages.stream[page]
+            since, end = int(last_ts[page - 1]) if same else reader.last_ts, int(first_ts[page])
+            count = int(walk.missed_count[page])
+            self._losses.append(
+                Loss(reader.stream.cpu, since if since >= 0 else end, end, count if count >= 0 else None)
+            )
