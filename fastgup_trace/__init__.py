@@ -2,7 +2,7 @@
 
     errors, schema, tables, probes    the contract of a capture, and the only code that touches its files
     ingest                            recording -> capture, one file a format
-    api                               the functions behind the command line: `import fastgup_trace as fg; fg.replay(...)`
+    api                               the functions behind the commands: `import fastgup_trace as fg; fg.replay(...)`
     cli                               one file a command
 
 Beside this package: fastgup_replay (models), fastgup_datasets (recordings), fastgup_reports (pages).

@@ -59,13 +59,15 @@ TABLES: Final[dict[str, pa.Schema]] = {
     "futex": _table(end_ns=_I64, address=_U64, shared=_BOOL, turn=_I64, result=_I32),
     # kind: split_pmd (one PMD mapping), split_page (a folio), collapse, huge_fault.
     "thp": _table(end_ns=_I64, kind=TEXT, address=_U64, mapcount=_I32, result=_I32),
-    # An invalidation that the kernel issued. reason: gather, mprotect, madvise, split, collapse, page, range, mm, or the kernel's own.
+    # An invalidation that the kernel issued. reason: gather, mprotect, madvise, split, collapse, page, range, mm,
+    # or the kernel's own word.
     "tlb_flush": _table(reason=TEXT, pages=_I64, start=_U64, end=_U64, fullmm=_BOOL, gather=_I32),
     # phase: raise (target_cpus, nr_targets), entry, exit (reason), handler (callback: the function that ran on `cpu`).
     "ipi": _table(
         phase=TEXT, target_cpus=pa.list_(_U64), nr_targets=_I32, reason=TEXT, callsite=TEXT, callback=TEXT,
     ),
-    # phase: queue, invoke (one callback), gp_start, gp_end, qs (a CPU reported), tick, core_begin, core_end (RCU softirq).
+    # phase: queue, invoke (one callback), gp_start, gp_end, qs (a CPU reported), tick, core_begin, core_end (the
+    # RCU softirq).
     "rcu": _table(phase=TEXT, flavor=TEXT, func=TEXT, head=_U64, nr=_I64, gp_seq=_I64, qlen=_I64),
     # A context switch on `cpu`; `tid` and prev_tid leave, next_tid enters (0 is the idle task).
     "sched": _table(prev_tid=_I32, next_tid=_I32, prev_state=_I64, next_mm=_I32),
@@ -74,7 +76,7 @@ TABLES: Final[dict[str, pa.Schema]] = {
     "irq_off": _table(end_ns=_I64, kind=TEXT),
     # Events that the tracer dropped between ts_ns and end_ns on `cpu`; count is null where the buffer does not say.
     "lost": _table(end_ns=_I64, count=_I64),
-    # One address space; `pointer` is the kernel's mm_struct, reused after died_ns. Row number is the `mm` of other tables.
+    # One address space; `pointer` is the kernel's mm_struct, reused after died_ns. Its row is the `mm` of others.
     "mm": pa.schema(
         [("pid", _I32), ("comm", TEXT), ("pointer", _U64), ("born_ns", _I64), ("died_ns", _I64), ("users_max", _I32),
          ("evidence", TEXT)]
@@ -113,16 +115,18 @@ def conform(name: str, columns: dict[str, object], rows: int) -> pa.Table:
 
 
 def _constant(value: str, rows: int) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array([0], pa.int32()).take(pa.array([0] * rows, pa.int64())), pa.array([value]))
+    return pa.repeat(pa.scalar(value), rows).dictionary_encode() if rows else pa.nulls(0, TEXT)
 
 
 def check(name: str, table: pa.Table) -> None:
     """Raise SchemaError unless `table` has the schema of `name` and its times never decrease."""
     schema = TABLES[name]
     if table.schema != schema:
-        raise SchemaError(f"table {name}", f"columns {schema.names}", f"{table.schema.names}", "ingest the recording again")
+        found = f"{table.schema.names}"
+        raise SchemaError(f"table {name}", f"columns {schema.names}", found, "ingest the recording again")
     if "ts_ns" in schema.names and len(table) > 1:
         ts = table["ts_ns"].to_numpy()
         if (ts[1:] < ts[:-1]).any():
             row = int((ts[1:] < ts[:-1]).argmax()) + 1
-            raise SchemaError(f"table {name}", "times that never decrease", f"{ts[row]} after {ts[row - 1]} in row {row}")
+            found = f"{ts[row]} after {ts[row - 1]} in row {row}"
+            raise SchemaError(f"table {name}", "times that never decrease", found)

@@ -1,4 +1,4 @@
-"""Folders of Arrow tables with one JSON file beside them: captures and outcomes. The only code that touches their files.
+"""Folders of Arrow tables with one JSON file beside them: captures and outcomes. Only this code touches their files.
 
 Nothing is ever half-written: a folder is made under a temporary name beside its place and renamed.
 """
@@ -128,7 +128,9 @@ def read_document(folder: Path, name: str, kind: str, advice: str) -> dict[str, 
     """The JSON document `name` of a folder. Raises CaptureError if there is none or it is not readable."""
     path = folder / name
     if not path.is_file():
-        raise CaptureError(str(folder), f"{kind} (a folder with {name})", "none" if not folder.exists() else "no such file", advice)
+        raise CaptureError(
+            str(folder), f"{kind} (a folder with {name})", "none" if not folder.exists() else "no such file", advice
+        )
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
@@ -138,7 +140,9 @@ def read_document(folder: Path, name: str, kind: str, advice: str) -> dict[str, 
     return document
 
 
-def write_capture(folder: Path, capture: Capture, raw: Mapping[str, pa.Table] | None = None, *, force: bool = False) -> None:
+def write_capture(
+    folder: Path, capture: Capture, raw: Mapping[str, pa.Table] | None = None, *, force: bool = False
+) -> None:
     """Write a capture; `raw` are further tables, one an event, kept under raw/."""
     for name, table in capture.tables.items():
         check(name, table)
@@ -153,7 +157,9 @@ def read_capture(folder: Path) -> Capture:
     """
     provenance = read_document(folder, CAPTURE_JSON, "a capture", "make one with `fastgup-trace ingest`")
     if provenance.pop("version", None) != CAPTURE_VERSION:
-        raise CaptureError(str(folder), f"a capture of version {CAPTURE_VERSION}", "another", "ingest the recording again")
+        raise CaptureError(
+            str(folder), f"a capture of version {CAPTURE_VERSION}", "another", "ingest the recording again"
+        )
     return Capture(provenance, LazyTables(folder, TABLES))
 
 

@@ -5,11 +5,16 @@ Every table has a `mechanism` column; times are on the capture's clock. Zero is 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import pyarrow as pa
 
+from fastgup_trace.errors import CaptureError
 from fastgup_trace.schema import TEXT
+from fastgup_trace.tables import LazyTables, read_document, write_folder
 
 OUTCOME_VERSION: Final = 1
 
@@ -43,9 +48,34 @@ OUTCOME_TABLES: Final[dict[str, pa.Schema]] = {
         [("mechanism", TEXT), ("ts_ns", _I64), ("end_ns", _I64), ("cpu", _I32), ("tid", _I32), ("mm", _I32),
          ("nr_pages", _I64), ("entry", TEXT), ("path", TEXT), ("delayed_ns", _I64), ("evidence", TEXT)]
     ),
-    # One overlap in which a walk could have used a freed table or raced a split. kind: table_use_after_free, split_race.
+    # One overlap in which a walk could have used a freed table or raced a split.
+    # kind: table_use_after_free, split_race.
     "hazard": pa.schema(
         [("mechanism", TEXT), ("ts_ns", _I64), ("end_ns", _I64), ("kind", TEXT), ("walker_tid", _I32),
          ("walker_cpu", _I32), ("tid", _I32), ("cpu", _I32), ("mm", _I32), ("evidence", TEXT)]
     ),
 }  # fmt: skip
+
+SUMMARY_JSON: Final = "summary.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A replay's result. `summary` has the keys of summary.json, `tables` those of OUTCOME_TABLES."""
+
+    summary: dict[str, Any]
+    tables: Mapping[str, pa.Table]
+
+
+def write_outcome(folder: Path, outcome: Outcome, *, force: bool = False) -> None:
+    """Write an outcome folder, whole or not at all. Raises CaptureError if it exists and `force` is not given."""
+    write_folder(folder, outcome.tables, {SUMMARY_JSON: {"version": OUTCOME_VERSION, **outcome.summary}}, force=force)
+
+
+def read_outcome(folder: Path) -> Outcome:
+    """Open an outcome folder. Raises CaptureError for a folder that is none or is of another version."""
+    advice = "make one with `fastgup-trace replay`"
+    summary = read_document(folder, SUMMARY_JSON, "an outcome", advice)
+    if summary.pop("version", None) != OUTCOME_VERSION:
+        raise CaptureError(str(folder), f"an outcome of version {OUTCOME_VERSION}", "another", advice)
+    return Outcome(summary, LazyTables(folder, OUTCOME_TABLES))

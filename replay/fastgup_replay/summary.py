@@ -1,0 +1,196 @@
+"""The numbers of one mechanism, from its outcome's rows: the part of summary.json under its name.
+
+Zero is 0; null means that the capture can't tell, and `evidence` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fastgup_replay import walks
+from fastgup_replay.ledger import Batch, Ledger
+from fastgup_replay.mechanisms import Invalidate, Mechanism, Sync, TableFree, Walker
+from fastgup_replay.outcome import CAUSES
+from fastgup_replay.platforms import Platform
+from fastgup_replay.timeline import UNKNOWN, Op, Timeline, walk_bounds
+
+Number = int | float | None
+
+
+def summarise(timeline: Timeline, mechanism: Mechanism, platform: Platform, ledger: Ledger,
+              paths: list[str | None]) -> dict[str, Any]:  # fmt: skip
+    """IPIs, RCU, tables, walks and hazards of one mechanism, and what each group's evidence is."""
+    gaps = _gaps(timeline, mechanism, platform)
+    return {
+        "ipis": _ipis(mechanism, ledger, gaps),
+        "rcu": _rcu(ledger, platform, timeline, known="tables" not in gaps),
+        "tables": _tables(ledger, gaps),
+        "walks": walks.count(paths) if "walks" not in gaps else dict.fromkeys(walks.count([])),
+        "hazards": _hazards(mechanism, ledger, gaps),
+        "spins": {
+            "count": len(ledger.spins) if "walk_bounds" not in gaps or not mechanism_spins(mechanism) else None,
+            "wait_ns_total": sum(wait for _, wait in ledger.spins)
+            if "walk_bounds" not in gaps or not mechanism_spins(mechanism)
+            else None,
+        },
+        "evidence": _evidence(timeline, gaps),
+    }
+
+
+def _spins(mechanism: Mechanism, ledger: Ledger, gaps: dict[str, str]) -> dict[str, int | None]:
+    """The waits for a reader count: how many times a freer or splitter had to, and how long in all."""
+    spins = mechanism.table_free is TableFree.SPIN or mechanism.split is Sync.SPIN
+    if spins and {"walks", "walk_bounds"} & set(gaps):
+        return {"count": None, "wait_ns_total": None}
+    return {"count": len(ledger.spins), "wait_ns_total": sum(wait for _, wait in ledger.spins)}
+
+
+def _gaps(timeline: Timeline, mechanism: Mechanism, platform: Platform) -> dict[str, str]:
+    """What the capture can't tell of what this mechanism needs -> why."""
+    gaps: dict[str, str] = {}
+    if "table_free" not in timeline.known:
+        gaps["tables"] = "no probe for tables that leave their parent (tlb_remove_table) was on"
+    elif mechanism.single_user_shortcut and _lacks_users(timeline):
+        gaps["mm_users"] = "the recording does not tell mm_users, which decides between at once and batched"
+    if "thp" not in timeline.known:
+        gaps["splits"] = "no probe for THP splits and collapses (pmdp_invalidate, pmdp_collapse_flush) was on"
+    if not timeline.known & {"gather", "tlb_flush"}:
+        gaps["flushes"] = "no probe for TLB flushes (tlb_finish_mmu, flush_tlb_*) was on"
+    if "sched" not in timeline.known:
+        gaps["sched"] = "no context switches (sched_switch) were recorded: who runs an mm is not known"
+    if "walk" not in timeline.known:
+        gaps["walks"] = "no probe for fast GUP (get_user_pages_fast) was on"
+    begin, end = walk_bounds(timeline.walks)
+    if "walk" in timeline.known and ((begin == UNKNOWN) | (end == UNKNOWN)).any():
+        gaps["walk_bounds"] = "not every walk has a begin and an end (add gup_irqs_off and gup_irqs_on, or kretprobes)"
+    return gaps
+
+
+def _lacks_users(timeline: Timeline) -> bool:
+    unlinked = timeline.kind == Op.UNLINK
+    return bool((timeline.value[unlinked] == UNKNOWN).any())
+
+
+def _ipis(mechanism: Mechanism, ledger: Ledger, gaps: dict[str, str]) -> dict[str, Any]:
+    rows: dict[str, list[tuple[int, int | None]]] = {cause: [] for cause in CAUSES}
+    for _ts, _cpu, _tid, _mm, cause, nr_targets, _idle, wait_ns in ledger.ipis:
+        rows[cause].append((nr_targets, wait_ns))
+    unknown = _unknown_causes(mechanism, gaps)
+    by_cause = {
+        cause: {
+            "broadcasts": None if cause in unknown else len(sent),
+            "interrupts": None if cause in unknown else sum(nr for nr, _ in sent),
+        }
+        for cause, sent in rows.items()
+    }
+    waits = [wait for sent in rows.values() for _, wait in sent]
+    waits_known = not waits or mechanism.walker is not Walker.IRQ_OFF or not {"walk_bounds", "walks"} & set(gaps)
+    return {
+        "broadcasts": _total(c["broadcasts"] for c in by_cause.values()),
+        "interrupts": _total(c["interrupts"] for c in by_cause.values()),
+        "by_cause": by_cause,
+        "wait_ns_total": sum(w or 0 for w in waits) if waits_known else None,
+        "wait_ns_max": max((w or 0 for w in waits), default=0) if waits_known else None,
+    }
+
+
+def _unknown_causes(mechanism: Mechanism, gaps: dict[str, str]) -> set[str]:
+    """The causes for which this mechanism may send IPIs that the capture does not let us count."""
+    sends = (Sync.IPI_ALL, Sync.IPI_MASK)
+    unknown = set()
+    if mechanism.split in sends and "splits" in gaps:
+        unknown.add("split")
+    if mechanism.collapse in sends and "splits" in gaps:
+        unknown.add("collapse")
+    if mechanism.table_free is TableFree.RCU_BATCH and "tables" in gaps:
+        unknown.add("table_free")
+    if mechanism.invalidate is Invalidate.IPI and {"flushes", "sched"} & set(gaps):
+        unknown.add("tlb")
+    return unknown
+
+
+def _total(values: Iterable[int | None]) -> int | None:
+    known = list(values)
+    return None if None in known else sum(value for value in known if value is not None)
+
+
+def _rcu(ledger: Ledger, platform: Platform, timeline: Timeline, *, known: bool) -> dict[str, Number]:
+    keys = ("batches", "tables", "tables_per_batch_mean", "tables_per_batch_max", "held_bytes_max",
+            "queue_to_free_ns_p50", "queue_to_free_ns_p99")  # fmt: skip
+    if not known:
+        return dict.fromkeys(keys)
+    sizes = [len(batch.tables) for batch in ledger.batches]
+    latency = sorted(
+        b.freed_ns - b.queued_ns for b in ledger.batches if b.freed_ns is not None and b.queued_ns is not None
+    )
+    p50, p99 = (_percentile(latency, q) for q in (50, 99))
+    return {
+        "batches": len(sizes),
+        "tables": sum(sizes),
+        "tables_per_batch_mean": round(sum(sizes) / len(sizes), 3) if sizes else 0.0,
+        "tables_per_batch_max": max(sizes, default=0),
+        "held_bytes_max": held_bytes_max(ledger.batches, platform.page_size, timeline.end_ns),
+        "queue_to_free_ns_p50": p50,
+        "queue_to_free_ns_p99": p99,
+        "in_flight": sum(batch.freed_ns is None for batch in ledger.batches),
+        "full_batches": sum(batch.flush == "full" for batch in ledger.batches),
+    }
+
+
+def _percentile(values: list[int], q: int) -> int | None:
+    """The nearest-rank percentile, null of nothing."""
+    return values[max(0, -(-len(values) * q // 100) - 1)] if values else None
+
+
+def held_bytes_max(batches: list[Batch], page_size: int, end_ns: int) -> int:
+    """The most memory that unlinked tables and their batch pages held at one time, from unlink to free."""
+    times: list[int] = []
+    steps: list[int] = []
+    for batch in batches:
+        held = [batch.first_ns, *(table.unlinked_ns for table in batch.tables)]
+        times += [*held, end_ns if batch.freed_ns is None else batch.freed_ns]
+        steps += [page_size] * len(held) + [-page_size * len(held)]
+    if not times:
+        return 0
+    # At one instant what is freed goes before what is taken.
+    order = np.lexsort((np.array(steps), np.array(times)))
+    return int(np.cumsum(np.array(steps)[order]).max())
+
+
+def _tables(ledger: Ledger, gaps: dict[str, str]) -> dict[str, int | None]:
+    if "tables" in gaps:
+        return dict.fromkeys(("freed", "at_once", "batched", "by_ipi"))
+    paths = [table.path for table in ledger.tables]
+    counts: dict[str, int | None] = {path: paths.count(path) for path in ("at_once", "batched", "by_ipi")}
+    if "mm_users" in gaps:
+        counts.update(at_once=None, batched=None)
+    return {"freed": len(paths), **counts}
+
+
+def _hazards(mechanism: Mechanism, ledger: Ledger, gaps: dict[str, str]) -> dict[str, int | None]:
+    kinds = [hazard[2] for hazard in ledger.hazards]
+    no_walks = bool({"walks", "walk_bounds"} & set(gaps))
+    tables_known = "tables" not in gaps
+    return {
+        "table_use_after_free": kinds.count("table_use_after_free")
+        if mechanism.protects_tables or (tables_known and not no_walks)
+        else None,
+        "split_race": kinds.count("split_race")
+        if mechanism.protects_splits or ("splits" not in gaps and not no_walks)
+        else None,
+        "free_before_tlbi": sum(table.before_tlbi for table in ledger.tables) if tables_known else None,
+    }
+
+
+def _evidence(timeline: Timeline, gaps: dict[str, str]) -> dict[str, Any]:
+    has_ticks = bool(np.isin(timeline.kind, (Op.TICK, Op.CORE)).any())
+    return {
+        "tables": "not known" if "tables" in gaps else "observed",
+        "splits": "not known" if "splits" in gaps else "observed",
+        "walks": "not known" if "walks" in gaps else "observed",
+        "quiescent_states": "observed" if has_ticks else "assumed",
+        "gaps": list(gaps.values()),
+    }
