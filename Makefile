@@ -32,7 +32,7 @@ lint: installed-dev
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
-	$(PY) -c 'from importlinter.cli import lint_imports_command as check; check()'
+	$(PY) -c 'from importlinter.cli import lint_imports_command as check; check()' --no-logo
 
 # Whatever is in .venv is used where it works, and made anew where it is missing, broken, copied or too old.
 environment:

@@ -107,6 +107,14 @@ def code(text: str) -> list[str]:
     return [*fenced, *re.findall(r"`([^`\n]+)`", text), *re.findall(r"^    (.+)$", text, re.MULTILINE)]
 
 
+def test_the_makefile_runs_commands_and_a_recording_that_exist() -> None:
+    from fastgup_datasets.catalog import find
+
+    text = page("Makefile")
+    assert set(re.findall(r"\$\(FASTGUP\) ([a-z]+)", text)) == {"ingest", "replay", "report"}
+    assert find(re.findall(r"^DATASET \?= (\S+)$", text, re.MULTILINE)[0]).name == "trace.dat"
+
+
 def test_the_readme_names_the_two_commands_to_start_with() -> None:
     assert {"demo", "test"} <= make_targets()
     commands = "\n".join(code(page("README.md")))
