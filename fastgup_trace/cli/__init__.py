@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Final, NoReturn
 
 from fastgup_trace import __version__
@@ -85,7 +86,8 @@ def _run(argv: Sequence[str]) -> int:
         parser.print_help(sys.stderr)
         return 2
     code: int = import_module(f"{__name__}.{command}").run(args)
-    sys.stdout.flush()
+    if sys.stdout is not None:  # as it is after `>&-`
+        sys.stdout.flush()
     return code
 
 
@@ -134,5 +136,7 @@ def _discard_stdout() -> None:
 
 
 def entry() -> NoReturn:
-    """The console script."""
+    """The console script. What the terminal's encoding has no letter for is printed as its escape."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main())

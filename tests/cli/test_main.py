@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -181,6 +182,35 @@ def test_a_reader_that_goes_away_is_quiet() -> None:
         child.stdout.close()
         assert child.stderr.read() == b""
     assert child.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("redirect", "code", "line"),
+    [
+        (">&-", 0, ""),
+        (">/dev/full", 2, "fastgup-trace: No space left on device\n"),
+        (">/dev/null", 0, ""),
+    ],
+)
+def test_a_stdout_that_takes_nothing(redirect: str, code: int, line: str) -> None:
+    command = f'"{sys.executable}" -m fastgup_trace mechanisms {redirect}'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, line)
+
+
+def test_letters_that_the_terminal_lacks_are_escaped() -> None:
+    code = (
+        "import sys; import fastgup_trace.cli as cli\ncli.main = lambda: print('na\\u00efve \\udcff') or 0\ncli.entry()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-c", code],
+        env={**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "na\\xefve \\udcff\n"
 
 
 def test_the_module_and_the_script_are_the_same_command() -> None:
