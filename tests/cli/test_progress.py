@@ -23,6 +23,11 @@ def test_a_line_tells_share_rate_and_the_time_left() -> None:
     assert progress_line("a.dat", 300, 200, 1.0).endswith("0:00 left")
 
 
+def test_units_that_are_no_bytes_have_no_rate() -> None:
+    line = progress_line("replay", 1, 4, 2.0, in_bytes=False)
+    assert line == "replay [######                  ]  25%  0:06 left"
+
+
 def test_nothing_is_drawn_where_stderr_is_no_terminal() -> None:
     out = io.StringIO()
     with progress_bar("a.dat", out) as progress:
