@@ -1,1 +1,1 @@
-"""The report: an outcome drawn as one self-contained HTML page. `page.render` is the entry; README.md says how it is made."""
+"""The report: an outcome drawn as one self-contained HTML page. `page.render` is the entry."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from fastgup_replay.outcome import Outcome
+from fastgup_reports.theme import NOT_KNOWN, each_mechanism
 
 Ints = npt.NDArray[np.int64]
 
@@ -19,14 +22,7 @@ OPEN: Final = np.iinfo(np.int64).max
 POINTS_MAX: Final = 2000
 """Most points of one curve; a screen has about as many columns."""
 
-
-class Outcome(Protocol):
-    """What the report reads: summary.json and the tables of `fastgup_replay.outcome.OUTCOME_TABLES`."""
-
-    @property
-    def summary(self) -> Mapping[str, Any]: ...
-    @property
-    def tables(self) -> Mapping[str, pa.Table]: ...
+THINNED: Final = "Thinned to what a screen can show; every peak and trough is kept."
 
 
 def mechanisms(outcome: Outcome) -> list[str]:
@@ -40,7 +36,7 @@ def by_mechanism(outcome: Outcome, table: str, columns: tuple[str, ...]) -> Iter
     rows = outcome.tables[table]
     if not len(rows):
         return
-    names = rows["mechanism"].cast(pa.string())
+    names: Any = rows["mechanism"].cast(pa.string())
     for mechanism in mechanisms(outcome):
         mine = rows.select(list(columns)).filter(pc.equal(names, mechanism))
         if len(mine):
@@ -49,15 +45,14 @@ def by_mechanism(outcome: Outcome, table: str, columns: tuple[str, ...]) -> Iter
 
 def ints(rows: pa.Table, column: str, null: int = 0) -> Ints:
     """A column of integers as int64, with `null` where it is null."""
-    values = pc.fill_null(rows[column].cast(pa.int64()), null).to_numpy()
-    return np.asarray(values, dtype=np.int64)
+    filled: Any = pc.fill_null(rows[column].cast(pa.int64()), null)
+    return np.asarray(filled.to_numpy(), dtype=np.int64)
 
 
 def texts(rows: pa.Table, column: str) -> npt.NDArray[np.object_]:
-    """A column of text, with `not known` where it is null."""
-    return np.asarray(
-        pc.fill_null(rows[column].cast(pa.string()), "not known").to_numpy(zero_copy_only=False), dtype=object
-    )
+    """A column of text, with NOT_KNOWN where it is null."""
+    filled: Any = pc.fill_null(rows[column].cast(pa.string()), NOT_KNOWN)
+    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.object_)
 
 
 def frame(outcome: Outcome, pieces: list[pd.DataFrame], columns: dict[str, str]) -> pd.DataFrame:
@@ -70,10 +65,22 @@ def frame(outcome: Outcome, pieces: list[pd.DataFrame], columns: dict[str, str])
     if pieces:
         table = pd.concat(pieces, ignore_index=True)
     else:
-        table = pd.DataFrame(
-            {name: pd.Series(dtype=dtype) for name, dtype in {"mechanism": "object", **columns}.items()}
-        )
+        table = pd.DataFrame({name: pd.Series(dtype="object") for name in ("mechanism", *columns)})
     return table.astype({"mechanism": order, **columns})[["mechanism", *columns]]
+
+
+def nr_cpus(outcome: Outcome) -> int:
+    """CPUs of the platform replayed on, 0 where the summary does not say."""
+    platform = outcome.summary.get("platform")
+    cpus = platform.get("nr_cpus") if isinstance(platform, Mapping) else None
+    return cpus if isinstance(cpus, int) and 0 < cpus <= 8192 else 0
+
+
+def page_size(outcome: Outcome) -> int:
+    """Bytes of a page on the platform replayed on, 4096 where the summary does not say."""
+    platform = outcome.summary.get("platform")
+    size = platform.get("page_size") if isinstance(platform, Mapping) else None
+    return size if isinstance(size, int) and size > 0 else 4096
 
 
 def span_ns(outcome: Outcome) -> tuple[int, int]:
@@ -85,8 +92,8 @@ def span_ns(outcome: Outcome) -> tuple[int, int]:
     stamps = []
     for table, column in (("ipi", "ts_ns"), ("table", "unlinked_ns"), ("batch", "queued_ns"), ("walk", "ts_ns")):
         if len(outcome.tables[table]):
-            low, high = pc.min_max(outcome.tables[table][column]).as_py().values()
-            stamps += [t for t in (low, high) if t is not None]
+            extremes: Any = pc.min_max(outcome.tables[table][column])
+            stamps += [t for t in extremes.as_py().values() if t is not None]
     return (min(stamps), max(stamps)) if stamps else (0, 0)
 
 
@@ -115,10 +122,35 @@ def thin(times: Ints, levels: Ints, points_max: int = POINTS_MAX) -> tuple[Ints,
     return times[keep], levels[keep]
 
 
+def curve(changes_ns: Ints, amounts: Ints, start_ns: int, end_ns: int) -> tuple[npt.NDArray[np.float64], Ints]:
+    """The running sum of `amounts` as a thinned curve over the whole recording: (seconds since its start, level).
+
+    It begins at zero with the recording and keeps its last level to the recording's end.
+    """
+    at, levels = thin(*level(changes_ns, amounts))
+    at = np.concatenate([[min(start_ns, at[0])], at, [max(end_ns, at[-1])]])
+    return (at - start_ns) / 1e9, np.concatenate([[0], levels, levels[-1:]])
+
+
+def thinned(table: pd.DataFrame, by: list[str]) -> bool:
+    """Whether a curve of `table` (one a mechanism and `by`) has so many points that `thin` was at work."""
+    return bool(table.groupby(["mechanism", *by], observed=True).size().max() > POINTS_MAX // 2)
+
+
+def longest(at_ns: Ints, length_ns: Ints) -> npt.NDArray[np.int64]:
+    """Positions of the longest of each of POINTS_MAX equal stretches of time; all where there are no more."""
+    if len(at_ns) <= POINTS_MAX:
+        return np.arange(len(at_ns))
+    width = max(int(at_ns.max() - at_ns.min()) // POINTS_MAX + 1, 1)
+    stretch = (at_ns - at_ns.min()) // width
+    order = np.lexsort((length_ns, stretch))
+    return np.sort(order[np.append(stretch[order][1:] != stretch[order][:-1], True)])
+
+
 def same_curves(table: pd.DataFrame, values: list[str]) -> list[list[str]]:
     """Groups of two and more mechanisms whose rows in `table` are the same in `values`: their curves coincide."""
     groups: dict[bytes, list[str]] = {}
-    for mechanism, rows in table.groupby("mechanism", observed=True, sort=False):
+    for _position, mechanism, rows in each_mechanism(table):
         key = pd.util.hash_pandas_object(rows[values], index=False).to_numpy().tobytes()
-        groups.setdefault(key, []).append(str(mechanism))
+        groups.setdefault(key, []).append(mechanism)
     return [names for names in groups.values() if len(names) > 1]

@@ -1,9 +1,9 @@
-"""The answer in a few sentences, computed from the summary: who interrupts, what RCU holds, what walks do, what is unsafe."""
+"""The answer in a few sentences, computed from the summary: interrupts, tables, memory, walks and safety."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from fastgup_reports.panels.ipis_over_time import CAUSES
 from fastgup_reports.theme import NOT_KNOWN, count, duration, is_number, listed, plural, size
@@ -11,132 +11,139 @@ from fastgup_reports.theme import NOT_KNOWN, count, duration, is_number, listed,
 Numbers = Mapping[str, Any]
 """One mechanism's part of summary.json."""
 
+Answer = tuple[str, str]
+"""What one mechanism does, and what several do: `sends no IPI`, `send no IPI`."""
 
-def value(numbers: Numbers, *path: str) -> Any:
+
+def value(numbers: Any, *path: str) -> Any:
     """The number at `path` of a summary; None where it is absent or null."""
-    found: Any = numbers
     for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+        numbers = numbers.get(key) if isinstance(numbers, Mapping) else None
+    return numbers
 
 
-def sentences(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(topic, sentences), both plain text. Mechanisms that give the same answer share a sentence."""
-    replayed = summary.get("mechanisms")
-    mechanisms = (
-        {str(k): v for k, v in replayed.items() if isinstance(v, Mapping)} if isinstance(replayed, Mapping) else {}
-    )
+def sentences(mechanisms: Mapping[str, Numbers]) -> list[tuple[str, list[str]]]:
+    """(topic, its sentences), plain text. Mechanisms that give the same answer share a sentence."""
     if not mechanisms:
-        return [("Nothing replayed", "The outcome has no mechanism.")]
-    topics = (("Interrupts", _ipis), ("Memory", _memory), ("Walks", _walks), ("Safety", _safety))
-    return [(topic, _together(mechanisms, say)) for topic, say in topics]
+        return [("Nothing", ["No mechanism was replayed."])]
+    return [
+        ("Interrupts", _together(mechanisms, _ipis)),
+        ("Tables", _together(mechanisms, _tables)),
+        ("Memory", _memory(mechanisms)),
+        ("Walks", _together(mechanisms, _walks)),
+        ("Safety", _together(mechanisms, _safety)),
+    ]
 
 
-def _together(mechanisms: Mapping[str, Numbers], say: Callable[[Numbers], tuple[str, str]]) -> str:
-    """One sentence for each distinct answer, the mechanisms that give it in front, in the order of the summary.
-
-    `say` yields what one mechanism does and what several do.
-    """
-    answers: dict[tuple[str, str], list[str]] = {}
+def _together(mechanisms: Mapping[str, Numbers], say: Callable[[Numbers], Answer]) -> list[str]:
+    """A sentence for each distinct answer, the mechanisms that give it in front, in the order of the summary."""
+    answers: dict[Answer, list[str]] = {}
     for name, numbers in mechanisms.items():
         answers.setdefault(say(numbers), []).append(name)
-    return " ".join(f"{listed(names)} {one if len(names) == 1 else many}." for (one, many), names in answers.items())
+    return [f"{listed(names)} {one if len(names) == 1 else many}." for (one, many), names in answers.items()]
 
 
-def _same(text: str) -> tuple[str, str]:
-    return text, text
+def _unknown(what: str) -> Answer:
+    return f"– {what}: {NOT_KNOWN}", f"– {what}: {NOT_KNOWN}"
 
 
-def _ipis(numbers: Numbers) -> tuple[str, str]:
+def _ipis(numbers: Numbers) -> Answer:
     sent, broadcasts = value(numbers, "ipis", "interrupts"), value(numbers, "ipis", "broadcasts")
     if not is_number(sent) or not is_number(broadcasts):
-        return _same(f"interrupts: {NOT_KNOWN}")
+        return _unknown("interrupts")
     if not sent and not broadcasts:
         return "sends no IPI", "send no IPI"
-    by_cause = value(numbers, "ipis", "by_cause")
-    each = {
-        CAUSES.get(cause, str(cause)): value(part, "interrupts")
-        for cause, part in (by_cause.items() if isinstance(by_cause, Mapping) else ())
-        if isinstance(part, Mapping) and value(part, "interrupts")
-    }
-    if len(each) == 1:
-        why = f", all for {next(iter(each))}"
-    elif each:
-        parts = sorted(each.items(), key=lambda item: -item[1])
-        why = ": " + listed([f"{count(number)} for {cause}" for cause, number in parts])
+    parts = value(numbers, "ipis", "by_cause")
+    by_cause = {cause: value(parts, cause, "interrupts") for cause in parts} if isinstance(parts, Mapping) else {}
+    causes = sorted((c for c, n in by_cause.items() if is_number(n) and n > 0), key=lambda c: -by_cause[c])
+    words = {cause: CAUSES.get(cause, str(cause)) for cause in causes}
+    if len(causes) == 1:
+        why = f", all for {words[causes[0]]}"
     else:
-        why = ""
+        why = "".join(f", {count(by_cause[cause])} for {words[cause]}" for cause in causes)
     rest = f"{plural(sent, 'interrupt')} in {plural(broadcasts, 'broadcast')}{why}"
-    return f"sends {rest}", f"send {rest} each" if not why.startswith(":") else f"each send {rest}"
+    return f"sends {rest}", f"each send {rest}"
 
 
-def _memory(numbers: Numbers) -> tuple[str, str]:
+def _tables(numbers: Numbers) -> Answer:
     batches, tables = value(numbers, "rcu", "batches"), value(numbers, "rcu", "tables")
     freed = value(numbers, "tables", "freed")
-    if not is_number(batches):
-        return _same(f"RCU batches: {NOT_KNOWN}")
+    if not is_number(batches) or not is_number(tables):
+        return _unknown("tables handed to RCU")
     if not batches:
-        return "hands no table to RCU", "hand no table to RCU"
-    of = f" of the {count(freed)} tables freed" if is_number(freed) and freed != tables else " tables"
-    share = "all " if is_number(freed) and freed == tables else ""
-    rest = f"{share}{count(tables)}{of} to RCU in {plural(batches, 'batch', 'batches')}"
-    if is_number(mean := value(numbers, "rcu", "tables_per_batch_mean")):
-        rest += (
-            f" ({count(float(mean))} tables a batch, at most {count(value(numbers, 'rcu', 'tables_per_batch_max'))})"
-        )
-    if is_number(held := value(numbers, "rcu", "held_bytes_max")):
-        rest += f", holding up to {size(held)}"
-    if is_number(p50 := value(numbers, "rcu", "queue_to_free_ns_p50")):
-        rest += f"; half of the batches are free within {duration(p50)}"
-        if is_number(p99 := value(numbers, "rcu", "queue_to_free_ns_p99")):
-            rest += f", 99 % within {duration(p99)}"
+        rest = f"no table to RCU; {count(freed)} are freed without it" if is_number(freed) else "no table to RCU"
+        return f"hands {rest}", f"hand {rest}"
+    if freed == tables:
+        share = f"all {plural(tables, 'table')}"
+    else:
+        share = f"{count(tables)} of {plural(freed, 'table')}" if is_number(freed) else plural(tables, "table")
+    rest = f"{share} to RCU in {plural(batches, 'batch', 'batches')}"
+    mean, most = (value(numbers, "rcu", f"tables_per_batch_{of}") for of in ("mean", "max"))
+    if is_number(mean) and is_number(most):
+        rest += f" of {count(float(mean))} tables on average and {count(most)} at most"
     return f"hands {rest}", f"hand {rest}"
 
 
-def _walks(numbers: Numbers) -> tuple[str, str]:
+def _memory(mechanisms: Mapping[str, Numbers]) -> list[str]:
+    """How much is held for RCU and how long, from the least to the most of the mechanisms that batch."""
+    batching = {name: numbers for name, numbers in mechanisms.items() if value(numbers, "rcu", "batches")}
+    if not batching:
+        none = all(value(numbers, "rcu", "batches") == 0 for numbers in mechanisms.values())
+        return ["Nothing is held for RCU." if none else f"What is held for RCU: {NOT_KNOWN}."]
+    said = []
+    for key, what, write in (
+        ("held_bytes_max", "At peak, batches hold {}.", size),
+        ("queue_to_free_ns_p50", "Half of the batches are free {} after call_rcu.", lambda t: f"within {duration(t)}"),
+        ("queue_to_free_ns_p99", "99 % are free {} after call_rcu.", lambda t: f"within {duration(t)}"),
+    ):
+        found = {name: value(numbers, "rcu", key) for name, numbers in batching.items()}
+        known = {name: number for name, number in found.items() if is_number(number)}
+        if known:
+            said.append(what.format(_range(known, write)))
+    return said or [f"What is held for RCU: {NOT_KNOWN}."]
+
+
+def _range(numbers: Mapping[str, Any], write: Callable[[object], str]) -> str:
+    """`1.4 MB (rfc-v2)`, or from the least to the most: `1.2 MB (rfc-v2) to 1.4 MB (mainline-3.18)`."""
+    least, most = min(numbers, key=lambda name: numbers[name]), max(numbers, key=lambda name: numbers[name])
+    if write(numbers[least]) == write(numbers[most]):
+        return f"{write(numbers[most])} ({listed(list(numbers))})"
+    return f"{write(numbers[least])} ({least}) to {write(numbers[most]).removeprefix('within ')} ({most})"
+
+
+def _walks(numbers: Numbers) -> Answer:
     total, fast = value(numbers, "walks", "total"), value(numbers, "walks", "fast")
     if not is_number(total):
-        return _same(f"walks: {NOT_KNOWN}")
+        return _unknown("fast-GUP calls")
     if not total:
-        return "meets no fast-GUP call in this capture", "meet no fast-GUP call in this capture"
+        return "– no fast-GUP call in this capture", "– no fast-GUP call in this capture"
     if not is_number(fast):
-        return _same(f"path of the {plural(total, 'walk')}: {NOT_KNOWN}")
-    livelocked = value(numbers, "walks", "livelocked")
-    tail = (
-        f"; {plural(livelocked, 'walk')} never end{'s' if livelocked == 1 else ''}"
-        if is_number(livelocked) and livelocked
-        else ""
-    )
-    if not fast:
-        rest = f"none of {plural(total, 'walk')} fast{tail}"
-    else:
-        rest = f"{count(fast)} of {plural(total, 'walk')} fast ({100 * fast / total:.0f} %){tail}"
+        return _unknown(f"path of {plural(total, 'fast-GUP call')}")
+    rest = f"{count(fast) if fast else 'none'} of {plural(total, 'fast-GUP call')} fast"
+    if fast:
+        rest += f" ({100 * fast / total:.0f} %)"
+    if is_number(livelocked := value(numbers, "walks", "livelocked")) and livelocked:
+        rest += f"; {count(livelocked)} never end{'s' if livelocked == 1 else ''}"
     return f"serves {rest}", f"serve {rest}"
 
 
-HAZARDS = {
-    "table_use_after_free": "could have used a freed table",
-    "split_race": "could have raced a split",
-    "free_before_tlbi": "were free before the TLB invalidation that covers them",
+_USE: Final = "in which a walk could have used a freed table"
+_EARLY: Final = "free before the TLB invalidation that covers"
+HAZARDS: Final = {
+    "table_use_after_free": (f"overlap {_USE}", f"overlaps {_USE}"),
+    "split_race": ("overlap of a walk with a split", "overlaps of a walk with a split"),
+    "free_before_tlbi": (f"table {_EARLY} it", f"tables {_EARLY} them"),
 }
+"""Kind of hazard -> words for one and for several."""
 
 
-def _safety(numbers: Numbers) -> tuple[str, str]:
+def _safety(numbers: Numbers) -> Answer:
     found = {kind: value(numbers, "hazards", kind) for kind in HAZARDS}
-    if not all(is_number(number) for number in found.values()):
-        unknown = listed([kind.replace("_", " ") for kind, number in found.items() if not is_number(number)])
-        return _same(f"hazards ({unknown}): {NOT_KNOWN}")
-    if not any(found.values()):
-        rest = "no hazard on this workload"
-        return f"shows {rest}", f"show {rest}"
-    walks = [
-        f"{plural(found[kind], 'overlap')} in which a walk {HAZARDS[kind]}" for kind in list(HAZARDS)[:2] if found[kind]
-    ]
-    early = found["free_before_tlbi"]
-    tables = (
-        [f"{plural(early, 'table')} free before the TLB invalidation that covers {'it' if early == 1 else 'them'}"]
-        if early
-        else []
-    )
-    rest = listed(walks + tables)
+    seen = [plural(found[kind], *words) for kind, words in HAZARDS.items() if is_number(found[kind]) and found[kind]]
+    unknown = [kind.replace("_", " ") for kind in HAZARDS if not is_number(found[kind])]
+    if unknown and not seen:
+        return _unknown(listed(unknown))
+    rest = listed(seen) if seen else "no hazard on this workload"
+    if unknown:
+        rest += f" ({listed(unknown)}: {NOT_KNOWN})"
     return f"shows {rest}", f"show {rest}"

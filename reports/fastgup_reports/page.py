@@ -15,18 +15,18 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from fastgup_replay.outcome import Outcome
 from fastgup_reports import lead, provenance, summary_table
-from fastgup_reports.columns import Outcome
 from fastgup_reports.panels import PANELS, Panel
-from fastgup_reports.theme import esc
+from fastgup_reports.theme import esc, listed
 
 
 def render(outcome: Outcome) -> str:
     """The page as text. Raises nothing for an outcome without rows, mechanisms or provenance."""
     replayed = outcome.summary.get("mechanisms")
-    mechanisms = {str(k): v for k, v in replayed.items()} if isinstance(replayed, Mapping) else {}
+    mechanisms = {str(k): _mapping(v) for k, v in _mapping(replayed).items()}
     capture, platform = _mapping(outcome.summary.get("capture")), _mapping(outcome.summary.get("platform"))
-    sections = [(_name(panel), panel.TITLE, _panel(panel, outcome)) for panel in PANELS]
+    sections = [(_name(panel), panel.TITLE, _panel(panel, outcome, mechanisms)) for panel in PANELS]
     scripts = [get_plotlyjs(), _asset("page.js")]
     toc = [("answer", "Answer"), ("mechanisms", "Mechanisms"), *((key, title) for key, title, _ in sections),
            ("provenance", "Provenance and evidence")]  # fmt: skip
@@ -44,7 +44,7 @@ def render(outcome: Outcome) -> str:
             *(f'<li><a href="#{key}">{esc(title)}</a></li>' for key, title in toc),
             "</ol></nav>\n<main>\n",
             '<section id="answer"><h2>Answer</h2>\n<dl class="lead">\n',
-            *(f"<dt>{esc(topic)}</dt><dd>{esc(text)}</dd>\n" for topic, text in lead.sentences(outcome.summary)),
+            *(_answer(topic, said) for topic, said in lead.sentences(mechanisms)),
             f'</dl>\n<p class="caveat">{esc(provenance.OPEN_LOOP)}</p></section>\n',
             '<section id="mechanisms"><h2>Mechanisms</h2>\n',
             summary_table.table(mechanisms, summary_table.GROUPS, "What each mechanism would have done"),
@@ -67,18 +67,25 @@ def render(outcome: Outcome) -> str:
     )
 
 
-def _panel(panel: Panel, outcome: Outcome) -> str:
+def _answer(topic: str, said: list[str]) -> str:
+    return f"<dt>{esc(topic)}</dt><dd>{'<br>'.join(esc(sentence) for sentence in said)}</dd>\n"
+
+
+def _panel(panel: Panel, outcome: Outcome, mechanisms: Mapping[str, Any]) -> str:
     key, table = _name(panel), panel.summarise(outcome)
     head = f'<section id="{key}"><h2>{esc(panel.TITLE)}</h2>\n'
+    unknown = [name for name, numbers in mechanisms.items() if lead.value(numbers, *panel.tells) is None]
+    caveat = f" Not known for {listed(unknown)}: see the evidence at the foot." if unknown else ""
     if table.empty:
-        return f'{head}<p class="nothing">{esc(panel.NOTHING)}</p></section>\n'
+        words = caveat if unknown and len(unknown) == len(mechanisms) else panel.NOTHING + caveat
+        return f'{head}<p class="nothing">{esc(words.strip())}</p></section>\n'
     figure = panel.draw(table)
     return (
         f'{head}<figure><div class="plot" id="plot-{key}" role="img" aria-label="{esc(panel.TITLE)}" '
         f'style="min-height:{int(figure.layout.height)}px"></div>\n'
-        f"<figcaption>{esc(panel.caption(table))}</figcaption></figure>\n"
-        f'<script type="application/json" class="figure" data-plot="plot-{key}">{script_json(figure.to_json())}</script>'
-        "</section>\n"
+        f"<figcaption>{esc(panel.caption(table) + caveat)}</figcaption></figure>\n"
+        f'<script type="application/json" class="figure" data-plot="plot-{key}">{script_json(figure.to_json())}'
+        "</script></section>\n"
     )
 
 

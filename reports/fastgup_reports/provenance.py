@@ -10,8 +10,8 @@ from fastgup_reports.theme import NOT_KNOWN, count, duration, esc, is_number, si
 
 OPEN_LOOP: Final = (
     "The replay is open loop: the workload's own time stamps stand, and what a mechanism would delay is accounted but "
-    "not fed back into the workload. Every figure of waiting and of holding on this page is to be read so; all mechanisms "
-    "see the same workload."
+    "not fed back into the workload. Every figure of waiting and of holding on this page is to be read so. "
+    "All mechanisms see the same workload."
 )
 
 LABELS: Final = {
@@ -60,7 +60,8 @@ def _fact(key: str, fact: Any) -> str:
         return f"<details><summary>{count(len(fact))} entries</summary><dl>{rows}</dl></details>"
     if isinstance(fact, list) and all(isinstance(item, str | int) for item in fact) and len(fact) <= 60:
         return esc(", ".join(str(item) for item in fact)) if fact else "none"
-    return f"<details><summary>show</summary><pre>{esc_lines(json.dumps(fact, indent=1, ensure_ascii=False))}</pre></details>"
+    text = esc_lines(json.dumps(fact, indent=1, ensure_ascii=False))
+    return f"<details><summary>show</summary><pre>{text}</pre></details>"
 
 
 def esc_lines(text: str) -> str:

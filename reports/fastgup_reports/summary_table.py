@@ -17,78 +17,109 @@ NONE: Final = "–"
 class Column:
     """One column: its heading, where its number is in the summary, how it is written.
 
-    `of` is the number without which there is nothing to tell (no batch, no latency), and `none` says so;
-    `unknown` is the reason to give where the number is null.
+    `unknown` is why the number is null; but where the number at `of` is zero there is nothing to tell (no batch, no
+    latency), and `none` says so.
     """
 
     heading: str
     path: tuple[str, ...]
     write: Callable[[object], str] = count
+    unknown: str = ""
     of: tuple[str, ...] = ()
     none: str = ""
-    unknown: str = "the capture or the mechanism's model does not tell this"
 
 
-_BATCHES: Final = ("rcu", "batches")
-_NO_BATCH: Final = "no table went through RCU"
-_FREED_LATE: Final = "no batch was freed within the recording"
-_NO_PROBE: Final = "the capture has no probe on the fast-GUP calls"
+Groups = tuple[tuple[str, tuple[Column, ...]], ...]
+"""Heading of a group -> its columns."""
 
-GROUPS: Final[tuple[tuple[str, tuple[Column, ...]], ...]] = (
-    ("IPIs", (Column("broadcasts", ("ipis", "broadcasts")), Column("interrupts", ("ipis", "interrupts")))),
+_NO_WALKS: Final = "the capture has no probe on fast GUP (get_user_pages_fast)"
+_NO_TABLES: Final = "the capture has no probe on tables that leave their parent (tlb_remove_table)"
+_NO_USERS: Final = "the capture does not tell mm_users, which decides between at once and batched"
+_NO_BOUNDS: Final = "the capture does not tell when each walk begins and ends"
+_NO_FLUSHES: Final = "the capture lacks the splits, flushes or context switches that decide it"
+
+
+def _latency(heading: str, key: str) -> Column:
+    return Column(heading, ("rcu", key), duration, _NO_TABLES, of=("rcu", "batches"), none="no batch to wait for")
+
+
+GROUPS: Final[Groups] = (
+    (
+        "IPIs",
+        (
+            Column("broadcasts", ("ipis", "broadcasts"), unknown=_NO_FLUSHES),
+            Column("interrupts", ("ipis", "interrupts"), unknown=_NO_FLUSHES),
+        ),
+    ),
     (
         "RCU",
         (
-            Column("batches", _BATCHES),
-            Column("tables per batch, mean", ("rcu", "tables_per_batch_mean"), of=_BATCHES, none=_NO_BATCH),
-            Column("tables per batch, max", ("rcu", "tables_per_batch_max"), of=_BATCHES, none=_NO_BATCH),
-            Column("held, max", ("rcu", "held_bytes_max"), size, of=_BATCHES, none=_NO_BATCH),
-            Column("queue to free, p50", ("rcu", "queue_to_free_ns_p50"), duration, _BATCHES, _NO_BATCH, _FREED_LATE),
-            Column("queue to free, p99", ("rcu", "queue_to_free_ns_p99"), duration, _BATCHES, _NO_BATCH, _FREED_LATE),
+            Column("batches", ("rcu", "batches"), unknown=_NO_TABLES),
+            Column("tables a batch, mean", ("rcu", "tables_per_batch_mean"), unknown=_NO_TABLES),
+            Column("tables a batch, max", ("rcu", "tables_per_batch_max"), unknown=_NO_TABLES),
+            Column("held, max", ("rcu", "held_bytes_max"), size, _NO_TABLES),
+            _latency("queue to free, p50", "queue_to_free_ns_p50"),
+            _latency("queue to free, p99", "queue_to_free_ns_p99"),
         ),
     ),
     (
         "Walks",
-        tuple(Column(path, ("walks", path), unknown=_NO_PROBE) for path in ("fast", "slow", "mixed", "livelocked")),
+        tuple(Column(path, ("walks", path), unknown=_NO_WALKS) for path in ("fast", "slow", "mixed", "livelocked")),
     ),
     (
         "Hazards",
         (
-            Column("use of a freed table", ("hazards", "table_use_after_free")),
-            Column("split race", ("hazards", "split_race")),
-            Column("free before TLBI", ("hazards", "free_before_tlbi")),
+            Column("freed table used", ("hazards", "table_use_after_free"), unknown=_NO_BOUNDS),
+            Column("split race", ("hazards", "split_race"), unknown=_NO_BOUNDS),
+            Column("free before TLBI", ("hazards", "free_before_tlbi"), unknown=_NO_TABLES),
         ),
     ),
 )
 
-DETAILS: Final[tuple[tuple[str, tuple[Column, ...]], ...]] = (
+DETAILS: Final[Groups] = (
     (
         "Tables",
         (
-            Column("freed", ("tables", "freed")),
-            Column("at once", ("tables", "at_once")),
-            Column("batched", ("tables", "batched")),
-            Column("by IPI", ("tables", "by_ipi")),
+            Column("freed", ("tables", "freed"), unknown=_NO_TABLES),
+            Column("at once", ("tables", "at_once"), unknown=_NO_USERS),
+            Column("batched", ("tables", "batched"), unknown=_NO_USERS),
+            Column("by IPI", ("tables", "by_ipi"), unknown=_NO_TABLES),
         ),
     ),
     (
-        "Interrupts (broadcasts), by cause",
-        tuple(Column(words, ("ipis", "by_cause", cause)) for cause, words in CAUSES.items()),
+        "Batches",
+        (
+            Column("full", ("rcu", "full_batches"), unknown=_NO_TABLES),
+            Column("in flight at the end", ("rcu", "in_flight"), unknown=_NO_TABLES),
+        ),
+    ),
+    (
+        "Interrupts (broadcasts) by cause",
+        tuple(Column(words, ("ipis", "by_cause", cause), unknown=_NO_FLUSHES) for cause, words in CAUSES.items()),
     ),
     (
         "Sender's wait",
         (
-            Column("total", ("ipis", "wait_ns_total"), duration, ("ipis", "broadcasts"), "no broadcast, nobody waits"),
-            Column("max", ("ipis", "wait_ns_max"), duration, ("ipis", "broadcasts"), "no broadcast, nobody waits"),
+            Column("total", ("ipis", "wait_ns_total"), duration, _NO_BOUNDS),
+            Column("max", ("ipis", "wait_ns_max"), duration, _NO_BOUNDS),
         ),
     ),
-    ("Walks", (Column("total", ("walks", "total"), unknown=_NO_PROBE),)),
+    (
+        "Spins on walkers",
+        (
+            Column("spins", ("spins", "count"), unknown=_NO_BOUNDS),
+            Column("total", ("spins", "wait_ns_total"), duration, _NO_BOUNDS),
+        ),
+    ),
+    ("Walks", (Column("total", ("walks", "total"), unknown=_NO_WALKS),)),
 )
+"""Groups that no mechanism's summary has are left out."""
 
 
-def table(mechanisms: Mapping[str, Any], groups: tuple[tuple[str, tuple[Column, ...]], ...], caption: str) -> str:
+def table(mechanisms: Mapping[str, Any], groups: Groups, caption: str) -> str:
     """The HTML table, its footnotes (why a number is missing) below it. `caption` is plain text."""
     notes: dict[str, int] = {}
+    groups = tuple(group for group in groups if not mechanisms or any(_has(m, group) for m in mechanisms.values()))
     top = "".join(f'<th scope="colgroup" colspan="{len(columns)}">{esc(name)}</th>' for name, columns in groups)
     heads = "".join(
         f'<th scope="col"{" class=first" if i == 0 else ""}>{esc(column.heading)}</th>'
@@ -114,18 +145,20 @@ def table(mechanisms: Mapping[str, Any], groups: tuple[tuple[str, tuple[Column, 
     )
 
 
+def _has(numbers: Numbers, group: tuple[str, tuple[Column, ...]]) -> bool:
+    return any(column.path[-1] in (value(numbers, *column.path[:-1]) or ()) for column in group[1])
+
+
 def _cell(numbers: Numbers, column: Column, notes: dict[str, int]) -> str:
-    number = value(numbers, *column.path)
+    number, behind = value(numbers, *column.path), ""
     if isinstance(number, Mapping):  # one cause: {"broadcasts": 385, "interrupts": 1155}
-        sent, broadcasts = value(number, "interrupts"), value(number, "broadcasts")
-        if is_number(sent):
-            return esc(count(sent)) + (f' <span class="quiet">({esc(count(broadcasts))})</span>' if sent else "")
-        number = None
-    if column.of and value(numbers, *column.of) == 0 and not number:
+        broadcasts, number = value(number, "broadcasts"), value(number, "interrupts")
+        behind = f' <span class="quiet">({esc(count(broadcasts))})</span>' if number else ""
+    if is_number(number):
+        return esc(column.write(number)) + behind
+    if column.of and value(numbers, *column.of) == 0:
         return _noted(NONE, column.none, notes)
-    if not is_number(number):
-        return _noted(column.write(None), column.unknown, notes)
-    return esc(column.write(number))
+    return _noted(column.write(None), column.unknown, notes)
 
 
 def _noted(text: str, reason: str, notes: dict[str, int]) -> str:

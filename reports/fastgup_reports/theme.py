@@ -1,8 +1,8 @@
 """How numbers, texts and plots look: units, escapes, and one style a mechanism, the same over the whole page.
 
-A mechanism's style is a colour, a dash and a marker together, so that it can be told in print and by readers who see
-colours differently: the hues are those of Okabe and Ito, "Color Universal Design" (2008), without the black and the
-yellow, which vanish on a dark or a white ground, and with a grey.
+The hues are those that Okabe and Ito ("Color Universal Design", 2008) chose to be told apart by all readers, without
+their black and yellow, which vanish on a dark or a white ground, and with a grey. Curves also differ in width, marks
+in shape, and after seven mechanisms the colours come again with another dash and hatching.
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ import html
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOT_KNOWN: Final = "not known"
 
@@ -32,11 +38,11 @@ class Style:
 
 
 def style(position: int) -> Style:
-    """The style of the mechanism at `position` of the outcome: colours first, then a new hatching for each round."""
+    """The style of the mechanism at `position` of the outcome: the colours, then again with a new dash and hatching."""
     colour, turn = position % len(_COLOURS), position // len(_COLOURS)
     return Style(
         _COLOURS[colour],
-        _DASHES[position % len(_DASHES)],
+        _DASHES[turn % len(_DASHES)],
         _MARKERS[position % len(_MARKERS)],
         _PATTERNS[turn % len(_PATTERNS)],
     )
@@ -101,73 +107,80 @@ def listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
-def layout(*, rows: int = 1, height: int | None = None) -> dict[str, Any]:
-    """The layout that every figure starts from. Inks and grid lines are set in the browser, from the page's colours."""
+TIME: Final = "time since the start of the recording (s)"
+
+
+def layout(rows: int = 1) -> dict[str, Any]:
+    """The layout that every figure of `rows` plots starts from. The page sets inks and grid lines, in the browser."""
     return {
         "template": "none",
-        "height": height or 130 + 230 * rows,
-        "margin": {"l": 72, "r": 24, "t": 44, "b": 56},
+        "height": 400 if rows == 1 else 120 + 250 * rows,
+        "margin": {"l": 70, "r": 20, "t": 70, "b": 60},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "inherit", "size": 13},
+        "font": {"size": 13},
         "hoverlabel": {"font": {"size": 12}, "align": "left"},
+        "hovermode": "closest",
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top"},
+        "showlegend": True,
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#8a939c", "activecolor": "#5b6570"},
         "bargap": 0.18,
         "bargroupgap": 0.04,
-        "hovermode": "closest",
     }
+
+
+def stacked(titles: list[str], x_title: str) -> Any:
+    """A figure of plots one below the other over one x axis from zero, each with its title at its left edge."""
+    rows = len(titles)
+    figure = make_subplots(rows=rows, shared_xaxes=True, vertical_spacing=0.2 / rows, subplot_titles=titles)
+    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    figure.update_layout(**layout(rows))
+    figure.update_xaxes(**axis("", rangemode="tozero"))
+    figure.update_xaxes(title_text=x_title, row=rows, col=1)
+    return figure
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:
     """An axis with its title (name and unit)."""
-    return {
-        "title": {"text": title, "standoff": 8},
-        "automargin": True,
-        "showline": True,
-        "ticks": "outside",
-        "ticklen": 4,
-        "zeroline": False,
-        "separatethousands": True,
-        **more,
-    }
+    look = {"automargin": True, "showline": True, "ticks": "outside", "ticklen": 4, "zeroline": False}
+    return {"title": {"text": title, "standoff": 8}, "separatethousands": True, **look, **more}
 
 
-def count_axis(title: str, **more: Any) -> dict[str, Any]:
-    """An axis of counts or amounts: it starts at zero."""
-    return axis(title, rangemode="tozero", minallowed=0, **more)
+def count_axis(title: str, most: Any, **more: Any) -> dict[str, Any]:
+    """An axis of counts or amounts up to `most`: it starts at zero, and marks whole numbers only."""
+    whole = {"dtick": 1} if 0 <= most <= 5 else {}
+    return axis(title, rangemode="tozero", **whole, **more)
 
 
-def each_mechanism(table: Any) -> Iterator[tuple[int, str, Any]]:
+def each_mechanism(table: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
     """The mechanisms with rows in `table`: (its position in the outcome, its name, its rows)."""
-    for code, name in enumerate(table["mechanism"].cat.categories):
+    for position, name in enumerate(table["mechanism"].cat.categories):
         mine = table[table["mechanism"] == name]
         if len(mine):
-            yield code, str(name), mine
+            yield position, str(name), mine
 
 
-def step_line(position: int, name: str, x: Any, y: Any, *, showlegend: bool = True) -> Any:
+def step_line(position: int, name: str, x: Any, y: Any, *, showlegend: bool = True) -> go.Scatter:
     """A curve that keeps its value until the next point, in the mechanism's style.
 
-    Later mechanisms are drawn thinner and dashed over earlier ones, so that curves that coincide can be seen to.
+    Later mechanisms are drawn thinner, over earlier ones: where curves coincide, each still shows.
     """
-    import plotly.graph_objects as go
-
     look = style(position)
+    line = {"shape": "hv", "color": look.colour, "dash": look.dash, "width": max(4.5 - 0.6 * position, 1.25)}
     return go.Scatter(
-        x=x,
-        y=y,
-        mode="lines",
-        name=plot_text(name),
-        legendgroup=str(position),
-        showlegend=showlegend,
-        line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": max(3.5 - 0.5 * position, 1.5)},
+        x=x, y=y, mode="lines", line=line, name=plot_text(name), legendgroup=str(position), showlegend=showlegend
     )
 
 
-def bar(position: int, name: str, x: Any, y: Any) -> Any:
-    """Bars in the mechanism's style."""
-    import plotly.graph_objects as go
+def marks(position: int, name: str, x: Any, y: Any, *, hollow: bool = False) -> go.Scatter:
+    """Points in the mechanism's style."""
+    look = style(position)
+    marker = {"color": look.colour, "symbol": f"{look.marker}-open" if hollow else look.marker, "size": 8}
+    return go.Scatter(x=x, y=y, mode="markers", marker=marker, name=plot_text(name))
 
+
+def bar(position: int, name: str, x: Any, y: Any) -> go.Bar:
+    """Bars in the mechanism's style."""
     look = style(position)
     marker = {"color": look.colour, "pattern": {"shape": look.pattern}}
-    return go.Bar(x=x, y=y, name=plot_text(name), marker=marker, showlegend=True)
+    return go.Bar(x=x, y=y, marker=marker, name=plot_text(name))

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from fastgup_replay.outcome import CAUSES, OUTCOME_TABLES
+from fastgup_replay.outcome import CAUSES, OUTCOME_TABLES, Outcome
 
 MS = 1_000_000
 
 
-@dataclass(frozen=True)
-class HandMade:
-    """An outcome as the report reads it."""
-
-    summary: Mapping[str, Any]
-    tables: Mapping[str, pa.Table]
-
-
-def outcome(summary: Mapping[str, Any], **rows: list[dict[str, Any]]) -> HandMade:
+def outcome(summary: Mapping[str, Any], **rows: list[dict[str, Any]]) -> Outcome:
     """An outcome of `rows` (table -> rows; what a row leaves out is null)."""
     tables = {
         name: pa.Table.from_pylist(rows.get(name, []), schema=schema) if rows.get(name) else schema.empty_table()
         for name, schema in OUTCOME_TABLES.items()
     }
-    return HandMade(summary, tables)
+    return Outcome(dict(summary), tables)
 
 
 def numbers(**changed: Any) -> dict[str, Any]:
@@ -39,13 +30,13 @@ def numbers(**changed: Any) -> dict[str, Any]:
             "by_cause": {cause: {"broadcasts": 0, "interrupts": 0} for cause in CAUSES},
         },
         "rcu": {
-            "batches": 0, "tables": 0, "tables_per_batch_mean": None, "tables_per_batch_max": None,
+            "batches": 0, "tables": 0, "tables_per_batch_mean": 0.0, "tables_per_batch_max": 0,
             "held_bytes_max": 0, "queue_to_free_ns_p50": None, "queue_to_free_ns_p99": None,
         },
         "tables": {"freed": 0, "at_once": 0, "batched": 0, "by_ipi": 0},
         "walks": {"total": 0, "fast": 0, "slow": 0, "mixed": 0, "livelocked": 0},
         "hazards": {"table_use_after_free": 0, "split_race": 0, "free_before_tlbi": 0},
-        "evidence": {"ipis": "observed", "rcu": "inferred", "tables": "observed", "walks": "observed", "hazards": "inferred"},
+        "evidence": {"tables": "observed", "splits": "observed", "walks": "observed", "quiescent_states": "assumed"},
     }  # fmt: skip
     return {group: {**part, **changed.get(group, {})} for group, part in base.items()}
 
@@ -58,16 +49,16 @@ def summary(mechanisms: Mapping[str, Any], **capture: Any) -> dict[str, Any]:
         "page_size": 4096, "clock": "local", "lost": 0, "start_ns": 0, "end_ns": 2000 * MS, "tool_version": "0.1.0",
         **capture,
     }  # fmt: skip
-    platform = {"arch": "aarch64", "page_size": 4096, "levels": 3, "cpus": 4, "hz": 250, "erratum_798181": False}
+    platform = {"arch": "aarch64", "page_size": 4096, "levels": 3, "nr_cpus": 4, "hz": 250, "erratum_798181": False}
     return {"capture": provenance, "platform": platform, "mechanisms": dict(mechanisms)}
 
 
-def empty() -> HandMade:
+def empty() -> Outcome:
     """Two mechanisms, no row in any table."""
     return outcome(summary({"rfc-v2": numbers(), "unpatched-3.13": numbers()}))
 
 
-def small() -> HandMade:
+def small() -> Outcome:
     """Few rows whose numbers can be reckoned by eye: one mechanism that batches and interrupts, one that is naive."""
     mechanisms = {
         "rfc-v2": numbers(
@@ -113,7 +104,7 @@ def small() -> HandMade:
     )  # fmt: skip
 
 
-def plausible(splits: int = 385, gathers: int = 119, seed: int = 1) -> HandMade:
+def plausible(splits: int = 385, gathers: int = 119, seed: int = 1) -> Outcome:
     """The shape of a THP-split load under seven mechanisms; numbers drawn from `seed`."""
     rng = np.random.default_rng(seed)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in OUTCOME_TABLES}

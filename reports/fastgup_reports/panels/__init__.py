@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fastgup_reports.panels import (
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from fastgup_reports.columns import Outcome
+    from fastgup_replay.outcome import Outcome
 
 
 class Panel(Protocol):
@@ -34,10 +35,14 @@ class Panel(Protocol):
 
     @property
     def NOTHING(self) -> str:
-        """One line that says why there is no plot, for an outcome without rows for it."""
+        """One line that says why there is no plot, where every mechanism has zero of it."""
 
     @property
-    def needs(self) -> dict[str, tuple[str, ...]]:
+    def tells(self) -> tuple[str, ...]:
+        """The number of a mechanism's summary that is null where the capture can't tell what the plot shows."""
+
+    @property
+    def needs(self) -> Mapping[str, tuple[str, ...]]:
         """Outcome table -> the columns that `summarise` reads."""
 
     def summarise(self, outcome: Outcome) -> pd.DataFrame:

@@ -8,16 +8,19 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from fastgup_replay.outcome import Outcome
 from fastgup_reports import columns, theme
-from fastgup_reports.columns import POINTS_MAX, Outcome
+from fastgup_reports.columns import POINTS_MAX
 
 TITLE: Final = "Hazard windows: when a walk could have met a freed table or a split"
-NOTHING: Final = (
-    "No hazard window in this replay. That is what this workload shows; it is no proof that a mechanism is sound."
-)
+NOTHING: Final = "No hazard window on this workload, under any mechanism replayed here. This is no proof of soundness."
+tells: Final = ("hazards", "table_use_after_free")
 needs: Final = {"hazard": ("ts_ns", "end_ns", "kind")}
 
 KINDS: Final = {"table_use_after_free": "use of a freed table", "split_race": "race with a split"}
+
+_FLOOR_NS: Final = 1000
+"""A window without length has no place on a logarithmic axis: what is shorter is drawn here."""
 
 
 def summarise(outcome: Outcome) -> pd.DataFrame:
@@ -28,51 +31,45 @@ def summarise(outcome: Outcome) -> pd.DataFrame:
     start, _ = columns.span_ns(outcome)
     pieces = []
     for mechanism, rows in columns.by_mechanism(outcome, "hazard", needs["hazard"]):
-        begun = columns.ints(rows, "ts_ns")
-        each = pd.DataFrame(
-            {"mechanism": mechanism, "kind": columns.texts(rows, "kind"), "begun_ns": begun,
-             "length_ns": np.maximum(columns.ints(rows, "end_ns") - begun, 0)}
-        )  # fmt: skip
-        for _kind, windows in each.groupby("kind", sort=False):
-            windows = windows.assign(time_s=(windows["begun_ns"] - start) / 1e9, windows=len(windows))
-            pieces.append(_longest(windows))
-    return columns.frame(
-        outcome, pieces, {"kind": "object", "time_s": "float64", "length_ns": "int64", "windows": "int64"}
-    )
-
-
-def _longest(windows: pd.DataFrame) -> pd.DataFrame:
-    if len(windows) <= POINTS_MAX:
-        return windows
-    stretch = pd.cut(windows["begun_ns"], POINTS_MAX, labels=False)
-    return windows.loc[windows.groupby(stretch)["length_ns"].idxmax()]
+        begun, kinds = columns.ints(rows, "ts_ns"), columns.texts(rows, "kind")
+        lengths = np.maximum(columns.ints(rows, "end_ns", columns.OPEN) - begun, 0)
+        for kind in sorted(set(kinds)):
+            at, length = begun[kinds == kind], lengths[kinds == kind]
+            keep = columns.longest(at, length)
+            piece = {
+                "mechanism": mechanism,
+                "kind": kind,
+                "time_s": (at[keep] - start) / 1e9,
+                "length_ns": length[keep],
+            }
+            pieces.append(pd.DataFrame({**piece, "windows": len(at)}))
+    dtypes = {"kind": "object", "time_s": "float64", "length_ns": "int64", "windows": "int64"}
+    return columns.frame(outcome, pieces, dtypes)
 
 
 def caption(table: pd.DataFrame) -> str:
-    totals = table.groupby(["mechanism", "kind"], observed=True)["windows"].first()
-    each = [f"{name}: {theme.count(int(n))}, {KINDS.get(str(kind), str(kind))}" for (name, kind), n in totals.items()]
-    words = f"{'; '.join(each)}. Each mark is one window, as high as it is long (logarithmic)."
-    if totals.max() > POINTS_MAX:
+    each = []
+    for _code, name, rows in theme.each_mechanism(table):
+        for kind in sorted(set(rows["kind"])):
+            windows = int(rows.loc[rows["kind"] == kind, "windows"].iloc[0])
+            each.append(f"{name} {theme.count(windows)} ({KINDS.get(kind, kind)})")
+    words = f"Windows: {'; '.join(each)}. Each mark is one, as high as it is long (logarithmic)."
+    if table["length_ns"].min() < _FLOOR_NS:
+        words += " Less than 1 µs is drawn at 1 µs."
+    if table["windows"].max() > POINTS_MAX:
         words += f" Thinned: the longest window of each of {POINTS_MAX:,} stretches of time."
     return words
 
 
 def draw(table: pd.DataFrame) -> go.Figure:
-    figure = go.Figure(layout=theme.layout(height=380))
+    figure = go.Figure(layout=theme.layout())
     for code, name, rows in theme.each_mechanism(table):
-        for kind, mine in rows.groupby("kind", sort=False):
-            look = theme.style(code)
-            symbol = look.marker if kind == "table_use_after_free" else f"{look.marker}-open"
-            figure.add_trace(
-                go.Scatter(
-                    x=mine["time_s"], y=np.maximum(mine["length_ns"], 1000) / 1e3, mode="markers",
-                    name=f"{theme.plot_text(name)}: {theme.plot_text(KINDS.get(str(kind), kind))}",
-                    marker={"color": look.colour, "symbol": symbol, "size": 8},
-                )
-            )  # fmt: skip
-    figure.update_traces(
-        hovertemplate="%{fullData.name}<br>at %{x:.6f} s<br>%{y:,.1f} µs long<extra></extra>", showlegend=True
-    )
-    figure.update_xaxes(**theme.axis("time since the start of the recording (s)", rangemode="tozero"))
+        for kind in sorted(set(rows["kind"])):
+            mine = rows[rows["kind"] == kind]
+            length_us = np.maximum(mine["length_ns"].to_numpy(), _FLOOR_NS) / 1e3
+            label = f"{name}: {KINDS.get(kind, kind)}"
+            figure.add_trace(theme.marks(code, label, mine["time_s"], length_us, hollow=kind == "split_race"))
+    figure.update_traces(hovertemplate="%{fullData.name}<br>at %{x:.6f} s<br>%{y:,.1f} µs long<extra></extra>")
+    figure.update_xaxes(**theme.axis(theme.TIME, rangemode="tozero"))
     figure.update_yaxes(**theme.axis("length of the window (µs, logarithmic)", type="log", dtick=1))
     return figure

@@ -4,53 +4,60 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from fastgup_replay.outcome import Outcome
 from fastgup_reports import columns, theme
-from fastgup_reports.columns import Outcome
-from fastgup_reports.panels.ipis_over_time import CAUSES, NOTHING
+from fastgup_reports.panels import ipis_over_time
 
 TITLE: Final = "Interrupts received, by CPU"
+NOTHING: Final = ipis_over_time.NOTHING
+tells: Final = ("ipis", "interrupts")
 needs: Final = {"ipi_target": ("cause", "target_cpu", "interrupts")}
-
-__all__ = ["NOTHING", "TITLE", "caption", "draw", "needs", "summarise"]
 
 
 def summarise(outcome: Outcome) -> pd.DataFrame:
-    """Interrupts of all causes: mechanism, cpu, interrupts, causes (their shares in words)."""
+    """Interrupts of all causes: mechanism, cpu (each of the platform), interrupts, causes (their parts, in words)."""
     pieces = []
     for mechanism, rows in columns.by_mechanism(outcome, "ipi_target", needs["ipi_target"]):
-        cpus, hits = columns.ints(rows, "target_cpu"), columns.ints(rows, "interrupts")
-        each = pd.DataFrame({"cpu": cpus, "cause": columns.texts(rows, "cause"), "interrupts": hits})
-        each = each.groupby(["cpu", "cause"], as_index=False)["interrupts"].sum()
-        each["words"] = [f"{n:,} {CAUSES.get(c, c)}" for c, n in zip(each["cause"], each["interrupts"], strict=True)]
-        by_cpu = each.groupby("cpu").agg(interrupts=("interrupts", "sum"), causes=("words", ", ".join))
-        pieces.append(by_cpu.reset_index().assign(mechanism=mechanism))
-    table = columns.frame(outcome, pieces, {"cpu": "int64", "interrupts": "int64", "causes": "object"})
-    return table if table["interrupts"].any() else table.iloc[:0]
+        hits: dict[int, int] = dict.fromkeys(range(columns.nr_cpus(outcome)), 0)
+        parts: dict[int, list[str]] = {}
+        cpus, causes = columns.ints(rows, "target_cpu").tolist(), columns.texts(rows, "cause").tolist()
+        for cpu, cause, number in zip(cpus, causes, columns.ints(rows, "interrupts").tolist(), strict=True):
+            hits[cpu] = hits.get(cpu, 0) + number
+            parts.setdefault(cpu, []).append(f"{number:,} {ipis_over_time.CAUSES.get(cause, cause)}")
+        words = [", ".join(parts.get(cpu, [])) for cpu in hits]
+        piece = {"mechanism": mechanism, "cpu": list(hits), "interrupts": list(hits.values()), "causes": words}
+        if any(hits.values()):
+            pieces.append(pd.DataFrame(piece).sort_values("cpu"))
+    return columns.frame(outcome, pieces, {"cpu": "int64", "interrupts": "int64", "causes": "object"})
 
 
 def caption(table: pd.DataFrame) -> str:
-    hits = table.groupby("mechanism", observed=True)["interrupts"].agg(["max", "min", "idxmax"])
-    most = hits["max"].idxmax()
-    cpu = int(table.loc[hits.loc[most, "idxmax"], "cpu"])
-    return (
-        f"The CPU interrupted most is CPU {cpu} under {most}: {theme.plural(int(hits.loc[most, 'max']), 'interrupt')}. "
-        "A mechanism that is not drawn interrupts no CPU."
+    most = table.iloc[int(table["interrupts"].argmax())]
+    words = (
+        f"The most: CPU {most['cpu']} under {most['mechanism']}, {theme.plural(int(most['interrupts']), 'interrupt')}."
     )
+    spared = [
+        f"{name} {theme.count(int((mine['interrupts'] == 0).sum()))}"
+        for _code, name, mine in theme.each_mechanism(table)
+        if (mine["interrupts"] == 0).any()
+    ]
+    return f"{words} CPUs never interrupted: {'; '.join(spared)}." if spared else words
 
 
 def draw(table: pd.DataFrame) -> go.Figure:
-    figure = go.Figure(layout=theme.layout(height=380))
+    figure = go.Figure(layout=theme.layout())
     for code, name, mine in theme.each_mechanism(table):
         bars = theme.bar(code, name, mine["cpu"], mine["interrupts"])
-        bars.update(customdata=[theme.plot_text(words) for words in mine["causes"]])
+        bars.customdata = [theme.plot_text(words) for words in mine["causes"]]
         figure.add_trace(bars)
     figure.update_traces(
         hovertemplate="%{fullData.name}<br>CPU %{x}<br>%{y:,} interrupts: %{customdata}<extra></extra>"
     )
-    few = table["cpu"].nunique() <= 32
-    figure.update_xaxes(**theme.axis("CPU", **({"dtick": 1} if few else {})))
-    figure.update_yaxes(**theme.count_axis("interrupts received"))
+    every = {"dtick": 1} if table["cpu"].nunique() <= 32 else {}
+    figure.update_xaxes(**theme.axis("CPU", showgrid=False, **every))
+    figure.update_yaxes(**theme.count_axis("interrupts received", np.max(table["interrupts"])))
     return figure

@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
+from fastgup_replay.outcome import Outcome
 from fastgup_reports import columns, theme
-from fastgup_reports.columns import Outcome
 
 TITLE: Final = "Interrupts sent to other CPUs over time, by cause"
 NOTHING: Final = "No mechanism replayed here sends an IPI on this workload."
+tells: Final = ("ipis", "interrupts")
 needs: Final = {"ipi": ("ts_ns", "cause", "nr_targets")}
 
 CAUSES: Final = {
@@ -31,57 +31,43 @@ def summarise(outcome: Outcome) -> pd.DataFrame:
     start, end = columns.span_ns(outcome)
     pieces = []
     for mechanism, rows in columns.by_mechanism(outcome, "ipi", needs["ipi"]):
-        causes, times, targets = (
+        causes, at, targets = (
             columns.texts(rows, "cause"),
             columns.ints(rows, "ts_ns"),
             columns.ints(rows, "nr_targets"),
         )
-        for cause in sorted(set(causes), key=_order):
+        for cause in sorted(set(causes)):
             mine = causes == cause
-            at, total = columns.level(times[mine], targets[mine])
-            at, total = columns.thin(at, total)
-            # The curve begins at zero with the recording and stays at its last value to the recording's end.
-            at = np.concatenate([[min(start, at[0])], at, [max(end, at[-1])]])
-            total = np.concatenate([[0], total, total[-1:]])
-            pieces.append(
-                pd.DataFrame(
-                    {"mechanism": mechanism, "cause": cause, "time_s": (at - start) / 1e9, "interrupts": total}
-                )
-            )
+            time_s, total = columns.curve(at[mine], targets[mine], start, end)
+            piece = {"mechanism": mechanism, "cause": cause, "time_s": time_s, "interrupts": total}
+            pieces.append(pd.DataFrame(piece))
     return columns.frame(outcome, pieces, {"cause": "object", "time_s": "float64", "interrupts": "int64"})
 
 
-def _order(cause: str) -> tuple[int, str]:
-    known = list(CAUSES)
-    return (known.index(cause) if cause in known else len(known), cause)
-
-
 def caption(table: pd.DataFrame) -> str:
-    words = "Cumulative: a steep stretch is a burst, a flat one is quiet. Each cause has its own scale."
-    for cause, rows in table.groupby("cause", sort=False):
-        for names in columns.same_curves(rows, ["time_s", "interrupts"]):
-            words += f" {CAUSES.get(str(cause), str(cause))}: {theme.listed(names)} coincide."
-    return words
+    words = ["Cumulative: a steep stretch is a burst, a flat one is quiet. Each cause has its own scale."]
+    if columns.thinned(table, ["cause"]):
+        words.append(columns.THINNED)
+    for cause in _causes(table):
+        for names in columns.same_curves(table[table["cause"] == cause], ["time_s", "interrupts"]):
+            words.append(f"{CAUSES.get(cause, cause)}: {theme.listed(names)} coincide.")
+    return " ".join(words)
+
+
+def _causes(table: pd.DataFrame) -> list[str]:
+    used = {str(cause) for cause in table["cause"]}
+    return [cause for cause in CAUSES if cause in used] + sorted(used - set(CAUSES))
 
 
 def draw(table: pd.DataFrame) -> go.Figure:
-    causes = sorted(table["cause"].unique(), key=_order)
-    titles = [theme.plot_text(CAUSES.get(cause, cause)) for cause in causes]
-    figure = make_subplots(
-        rows=len(causes), shared_xaxes=True, vertical_spacing=0.24 / (len(causes) + 1), subplot_titles=titles
-    )
-    figure.update_layout(**theme.layout(rows=len(causes)))
+    causes = _causes(table)
+    figure = theme.stacked([theme.plot_text(CAUSES.get(cause, cause)) for cause in causes], theme.TIME)
     shown: set[int] = set()
     for row, cause in enumerate(causes, 1):
         for code, name, mine in theme.each_mechanism(table[table["cause"] == cause]):
-            figure.add_trace(
-                theme.step_line(code, name, mine["time_s"], mine["interrupts"], showlegend=code not in shown),
-                row=row,
-                col=1,
-            )
+            line = theme.step_line(code, name, mine["time_s"], mine["interrupts"], showlegend=code not in shown)
+            figure.add_trace(line, row=row, col=1)
             shown.add(code)
-        figure.update_yaxes(**theme.count_axis("interrupts, cumulative"), row=row, col=1)
-        figure.update_xaxes(**theme.axis("", rangemode="tozero"), row=row, col=1)
-    figure.update_xaxes(title_text="time since the start of the recording (s)", row=len(causes), col=1)
+        figure.update_yaxes(**theme.count_axis("interrupts, cumulative", np.max(table["interrupts"])), row=row, col=1)
     figure.update_traces(hovertemplate="%{fullData.name}<br>%{x:.6f} s<br>%{y:,} interrupts<extra></extra>")
     return figure

@@ -4,54 +4,61 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from fastgup_replay.outcome import Outcome
 from fastgup_reports import columns, theme
-from fastgup_reports.columns import Outcome
 
 TITLE: Final = "Fast-GUP calls, by the path that serves them"
-NOTHING: Final = "The capture has no fast-GUP call; a probe on get_user_pages_fast records them."
+NOTHING: Final = "The capture has no fast-GUP call."
+tells: Final = ("walks", "total")
 needs: Final = {"walk": ("path",)}
 
-PATHS: Final = ("fast", "mixed", "slow", "failed", "livelocked")
+PATHS: Final = {
+    "fast": "all pages by the walk, without mmap_sem",
+    "mixed": "begun by the walk, finished by the slow path",
+    "slow": "through mmap_sem",
+    "failed": "no page",
+    "livelocked": "the shared futex on a THP tail, whose loop never ends",
+}
 
 
 def summarise(outcome: Outcome) -> pd.DataFrame:
     """Calls by path: mechanism, path, walks; a path that any mechanism has is there for all that have walks."""
-    pieces = []
-    for mechanism, rows in columns.by_mechanism(outcome, "walk", needs["walk"]):
-        walks = pd.Series(columns.texts(rows, "path")).value_counts()
-        pieces.append(pd.DataFrame({"mechanism": mechanism, "path": walks.index, "walks": walks.to_numpy()}))
-    used = {path for piece in pieces for path in piece["path"]}
+    counts = {
+        mechanism: pd.Series(columns.texts(rows, "path")).value_counts()
+        for mechanism, rows in columns.by_mechanism(outcome, "walk", needs["walk"])
+    }
+    used = {str(path) for each in counts.values() for path in each.index}
     paths = [path for path in PATHS if path in used] + sorted(used - set(PATHS))
-    filled = [
-        piece.set_index("path")["walks"]
-        .reindex(paths, fill_value=0)
-        .reset_index()
-        .assign(mechanism=piece["mechanism"].iloc[0])
-        for piece in pieces
+    pieces = [
+        pd.DataFrame({"mechanism": mechanism, "path": paths, "walks": [int(each.get(path, 0)) for path in paths]})
+        for mechanism, each in counts.items()
     ]
-    return columns.frame(outcome, filled, {"path": "object", "walks": "int64"})
+    return columns.frame(outcome, pieces, {"path": "object", "walks": "int64"})
 
 
 def caption(table: pd.DataFrame) -> str:
-    words = (
-        "fast: pinned by the walk without mmap_sem; slow: through mmap_sem; mixed: begun by the walk, finished by the slow "
-        "path; failed: no page pinned; livelocked: the shared futex on a THP tail whose loop never ends."
-    )
-    walks = table.pivot_table(index="mechanism", columns="path", values="walks", aggfunc="sum", observed=True)
-    none = [str(name) for name, row in walks.iterrows() if not row.get("fast", 0)]
-    return f"{words} No call is served by the walk alone under {theme.listed(none)}." if none else words
+    used = set(table["path"])
+    words = "; ".join(f"{path}: {meaning}" for path, meaning in PATHS.items() if path in used) + "."
+    none = [
+        name
+        for _code, name, mine in theme.each_mechanism(table)
+        if not mine.loc[mine["path"].isin(["fast", "mixed"]), "walks"].any()
+    ]
+    return f"{words} The walk serves nothing under {theme.listed(none)}." if none else words
 
 
 def draw(table: pd.DataFrame) -> go.Figure:
-    figure = go.Figure(layout=theme.layout(height=380))
+    figure = go.Figure(layout=theme.layout())
     for code, name, mine in theme.each_mechanism(table):
         bars = theme.bar(code, name, [theme.plot_text(path) for path in mine["path"]], mine["walks"])
-        bars.update(text=[f"{n:,}" for n in mine["walks"]], textposition="outside", cliponaxis=False)
+        # A bar of one beside bars of thousands can't be seen: its number can.
+        bars.update(text=[f"{n:,}" for n in mine["walks"]], textposition="outside", textangle=0, cliponaxis=False)
         figure.add_trace(bars)
     figure.update_traces(hovertemplate="%{fullData.name}<br>%{x}<br>%{y:,} calls<extra></extra>")
-    figure.update_xaxes(**theme.axis("path", type="category"))
-    figure.update_yaxes(**theme.count_axis("calls"))
+    figure.update_xaxes(**theme.axis("path", type="category", showgrid=False))
+    figure.update_yaxes(**theme.count_axis("calls", np.max(table["walks"])))
     return figure
