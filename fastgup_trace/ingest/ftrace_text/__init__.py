@@ -1,0 +1,139 @@
+"""Text recordings of ftrace: `cat /sys/kernel/tracing/trace` and `trace-cmd report`, plain or compressed.
+
+What text does not tell is missing: the address of a function (only its name, NAME.sym), the pointer behind a string,
+times under a microsecond (default). A function graph without funcgraph-abstime has no times at all: there a record's
+position stands for its time (`details["times"]`), durations are in `funcgraph_exit.duration_ns`, and records
+that come before the first switch notice of a CPU take the thread from that notice.
+
+A record's event is named as in the event's own format (`sys_clone -> 0x1` is sys_exit_clone), except that text gives
+trace_printk and trace_marker writes the name of the function that wrote them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from fastgup_trace.errors import RecordingError
+from fastgup_trace.ingest.ftrace_text.graph import Drawing, ReportCalls, is_drawn
+from fastgup_trace.ingest.ftrace_text.lines import RECORD, Header, Lines
+from fastgup_trace.ingest.ftrace_text.losses import Losses
+from fastgup_trace.ingest.ftrace_text.source import compression, text_blocks, uncompressed_head
+from fastgup_trace.ingest.ftrace_text.window import Gatherer
+from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
+
+WINDOW_RECORDS = 1_000_000
+
+CUT = "the text ends inside a line"
+NO_RECORD = "the line is no record"
+MISSING = "announced by the header, not in the text"
+
+_SNIFF_LINES = 64
+
+
+def sniff(head: bytes) -> bool:
+    """Whether the first bytes of a file (some KB at least) are ftrace text, maybe compressed."""
+    text = uncompressed_head(head)
+    if not text:
+        return compression(head) == "zstd"  # A zstd block gives nothing until it is complete.
+    if b"\0" in text:
+        return False
+    if text.startswith(b"# tracer: "):
+        return True
+    lines = text.split(b"\n")[:_SNIFF_LINES]
+    if any(re.match(rb"cpus=\d+\r?$|version = \d+\r?$", line) for line in lines[:4]):
+        return True
+    text = b"\n".join(lines)
+    return any(row[5] or row[3] for row in RECORD.findall(text)) or is_drawn(text)
+
+
+def open_ftrace_text(path: Path, *, wanted: Wanted | None = None, progress: Progress | None = None) -> Recording:
+    """Open a text recording. `wanted` limits what is decoded, never what is counted.
+
+    Raises RecordingError (FILE:LINE), here or while windows are read, for what is not ftrace text, binary data in it,
+    and damaged compression.
+    """
+    size = path.stat().st_size
+    blocks = text_blocks(path)
+    first = next(blocks, None)
+    if first is None:
+        raise RecordingError(f"{path}:1", "ftrace text", "an empty file", "record again")
+    header, reader = Header(), Drawing() if is_drawn(first.text) else ReportCalls()
+    parsed = reader.parse(b"" if first.cut else first.text, header)
+    if not parsed[0].keys:
+        known = header.tracer or header.is_report
+        raise RecordingError(
+            f"{path}:{first.first_line}",
+            "records as in /sys/kernel/tracing/trace or trace-cmd report",
+            "none" if known else "other text",
+            "was the buffer empty when it was read?" if known else "see `fastgup-trace formats`",
+        )
+    timed = not isinstance(reader, Drawing) or reader.timed
+    losses: list[Loss] = []
+    comms: dict[int, str] = {0: "<idle>"}
+    tgids: dict[int, int] = {}
+    details: dict[str, object] = {}
+    if not timed:
+        details["times"] = "not recorded: common_ts_ns is the record's position"
+    if header.entries:
+        details["entries_in_buffer"], details["entries_written"] = header.entries
+    gatherer = Gatherer(wanted, timed, _long_bits(first.text))
+
+    def windows() -> Iterator[Window]:
+        tracker = Losses(losses)
+        records = 0
+        for block in chain([first], blocks):
+            if block.cut:
+                gatherer.undecodable[CUT] += not block.text.startswith(b"#")
+                continue
+            lines, calls = parsed if block is first else reader.parse(block.text, header)
+            records += len(lines.keys)
+            tracker.add(lines, gatherer.undecodable, NO_RECORD)
+            _tasks(lines, comms, tgids)
+            gatherer.add(lines, calls)
+            if progress:
+                progress(block.read_bytes, size)
+            if gatherer.rows >= WINDOW_RECORDS:
+                yield gatherer.flush()
+        if header.entries and records < header.entries[0]:
+            gatherer.undecodable[MISSING] += header.entries[0] - records
+        tracker.finish(header.entries)
+        yield gatherer.flush(last=True)
+
+    return Recording(
+        path=path,
+        format="trace-cmd report text" if header.is_report else "ftrace text",
+        size_bytes=size,
+        clock=None,
+        nr_cpus=header.nr_cpus,
+        arch=None,
+        kernel_release=header.kernel_release,
+        page_size=None,
+        tracer=header.tracer,
+        comms=comms,
+        tgids=tgids,
+        losses=losses,
+        windows=windows(),
+        details=details,
+    )
+
+
+def _long_bits(text: bytes) -> int | None:
+    """32 or 64: the kernel's word, from the width of the addresses in some text; None where there are none."""
+    if re.search(rb"[=(: ](?:0x)?[0-9a-f]{9,16}\b", text):
+        return 64
+    return 32 if re.search(rb"[=(: ](?:0x)?[89a-f][0-9a-f]{7}\b", text) else None
+
+
+def _tasks(lines: Lines, comms: dict[int, str], tgids: dict[int, int]) -> None:
+    for comm, pid_text, tgid in lines.tasks:
+        pid = int(pid_text)
+        if comm and comm != b"<...>":
+            comms[pid] = comm.decode("utf-8", "replace")
+        if tgid[:1].isdigit():
+            tgids[pid] = int(tgid)
+
+
+__all__ = ["open_ftrace_text", "sniff"]

@@ -1,0 +1,181 @@
+"""What the function-graph tracer draws: calls, returns and, as comments, events.
+
+    [SECONDS |] CPU) [TASK-PID |] [FLAGS |] DURATION |  body     `cat trace`
+    TASK-PID [CPU] SECONDS: funcgraph_entry: DURATION |  body    `trace-cmd report`
+
+A body is `FUNCTION() {`, `FUNCTION();` (a leaf: entry and exit at once), `}`, `} /* FUNCTION */` or
+`/* EVENT: ... */`; two spaces of indentation are one level of depth.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastgup_trace.ingest.ftrace_text.lines import KEY, Header, Int64s, Lines, flag_bits, nanoseconds, parse_lines
+
+_DURATION = rb"(?:[$@*#!+] ?)?(?: *(\d{1,18})(?:\.(\d{1,3}))? us)?"
+DRAWN = re.compile(
+    rb"^(?: *(\d{1,10})\.(\d{1,9}) +\|)? *(\d{1,6})\)"
+    rb"(?: +([^|\n]{0,40}?)-(\d{1,10}) *\|)?(?: *([^\s\d|+!#*@$][^\s|]{2,8}) *\|)?"
+    rb" *" + _DURATION + rb" *\|(.*)$"
+    rb"|^(.+)$",
+    re.MULTILINE,
+)
+"""Seconds, fraction, cpu, comm, pid, flags, us, us fraction, body; or any other line."""
+
+SWITCH = re.compile(rb" *(\d{1,6})\) +(.*?)-(\d{1,10}) +=> +(.*?)-(\d{1,10}) *$")
+_IGNORED = re.compile(rb" *-+$|.*[<=]=========[=>] *\|?$")
+_BODY = re.compile(
+    rb"( *)(?:"
+    rb"(\})(?: /\* ([^\s*]+).*)?"
+    rb"|/\* (" + KEY + rb")(.*?)(?: \*/)?"
+    rb"|([^\s(]+(?: \[\w+\])?)\(.*(;|\{)(?: /\*.*\*/)?"
+    rb") *$"
+)
+REPORT_BODY = re.compile(rb" *" + _DURATION + rb" *\|(.*)$")
+
+
+@dataclass
+class Calls:
+    """Function-graph records: entries and exits, in the order of the lines that show them."""
+
+    row: list[int] = field(default_factory=list)
+    """Number of the line's record."""
+    exits: list[bool] = field(default_factory=list)
+    func: list[bytes] = field(default_factory=list)
+    depth: list[int] = field(default_factory=list)
+    duration_ns: list[int] = field(default_factory=list)
+    """-1 for entries and where it is not shown."""
+
+
+@dataclass
+class Stacks:
+    """The function last entered at each depth of each CPU: what a lone `}` returns from, by the kernel's own rule."""
+
+    entered: dict[tuple[int, int], bytes] = field(default_factory=dict)
+
+    def add(self, calls: Calls, row: int, cpu: int, body: re.Match[bytes], duration_ns: int) -> None:
+        """Record a `FUNCTION() {`, `FUNCTION();` or `}`."""
+        depth = max(len(body[1]) - 2, 0) // 2
+        leaf = body[7] == b";"
+        if body[2]:
+            func = body[3] or self.entered.get((cpu, depth), b"")
+        else:
+            func = self.entered[cpu, depth] = body[6]
+            _append(calls, row, False, func, depth, -1)
+        if body[2] or leaf:
+            _append(calls, row, True, func, depth, duration_ns)
+
+
+def _append(calls: Calls, row: int, is_exit: bool, func: bytes, depth: int, duration_ns: int) -> None:
+    calls.row.append(row)
+    calls.exits.append(is_exit)
+    calls.func.append(func)
+    calls.depth.append(depth)
+    calls.duration_ns.append(duration_ns)
+
+
+def duration(us: bytes | None, fraction: bytes | None) -> int:
+    """`94`, `944` (microseconds and their fraction) in ns; -1 where there is none."""
+    return -1 if not us else int(us) * 1000 + int((fraction or b"").ljust(3, b"0"))
+
+
+def parse_body(text: bytes) -> re.Match[bytes] | None:
+    """What stands behind the bar: (indent, `}`, its function, event key, event body, function, `;` or `{`)."""
+    return _BODY.match(text)
+
+
+def is_drawn(text: bytes) -> bool:
+    """Whether some lines are drawn by the function-graph tracer."""
+    return any(row[2] for row in DRAWN.findall(text[: 1 << 16]))
+
+
+@dataclass
+class Drawing:
+    """State from block to block: who runs on each CPU, and the open functions."""
+
+    stacks: Stacks = field(default_factory=Stacks)
+    pids: dict[int, int] = field(default_factory=dict)
+    timed: bool = False
+
+    def parse(self, text: bytes, header: Header) -> tuple[Lines, Calls]:
+        """Split drawn lines into columns: the events in comments as `Lines`, with `calls` among them as empty keys."""
+        ts: list[tuple[bytes, bytes]] = []
+        cpus, pids, flags, keys, bodies = list[int](), list[int](), list[int](), list[bytes](), list[bytes]()
+        others, tasks = list[tuple[int, bytes]](), set[tuple[bytes, bytes, bytes]]()
+        unknown: dict[int, list[int]] = {}
+        calls = Calls()
+        for seconds, fraction, cpu_text, comm, pid_text, flag_text, us, us_fraction, drawn, other in DRAWN.findall(
+            text
+        ):
+            if other:
+                if found := SWITCH.match(other):
+                    cpu = int(found[1])
+                    for row in unknown.pop(cpu, ()):
+                        pids[row] = int(found[3])
+                    self.pids[cpu] = int(found[5])
+                    # The name is cut to seven characters here, a shorter one is whole.
+                    tasks |= {(name, pid, b"") for name, pid in (found.group(2, 3), found.group(4, 5)) if len(name) < 7}
+                elif not header.take(other) and not _IGNORED.match(other):
+                    others.append((len(keys), other))
+                continue
+            body, row, cpu = parse_body(drawn), len(keys), int(cpu_text)
+            if body is None:
+                if not _IGNORED.match(drawn + b"|"):
+                    others.append((row, drawn))
+                continue
+            if pid_text:
+                tasks.add((comm, pid_text, b""))
+                self.pids[cpu] = int(pid_text)
+            elif cpu not in self.pids:
+                unknown.setdefault(cpu, []).append(row)
+            ts.append((seconds, fraction))
+            cpus.append(cpu)
+            pids.append(self.pids.get(cpu, -1))
+            flags.append(flag_bits(flag_text, header.flag_columns) if flag_text else -1)
+            keys.append(body[4] or b"")
+            bodies.append(body[5] or b"")
+            if not body[4]:
+                self.stacks.add(calls, row, cpu, body, duration(us, us_fraction))
+        digits = 0
+        times: Int64s = np.zeros(len(keys), np.int64)
+        if ts and ts[0][0]:
+            self.timed = True
+            times, digits = nanoseconds([s or b"0" for s, _ in ts], [f or b"0" for _, f in ts])
+        cpu_column, pid_column, flag_column = (np.array(values, np.int64) for values in (cpus, pids, flags))
+        return Lines(times, cpu_column, pid_column, flag_column, keys, bodies, others, tasks, digits), calls
+
+
+@dataclass
+class ReportCalls:
+    """One record a line; those of the function-graph tracer, as trace-cmd draws them, become calls."""
+
+    stacks: Stacks = field(default_factory=Stacks)
+
+    def parse(self, text: bytes, header: Header) -> tuple[Lines, Calls]:
+        """Split lines into columns; rows that are calls get empty keys."""
+        lines, calls = parse_lines(text, header), Calls()
+        if b": funcgraph_e" in text:
+            for row, key in enumerate(lines.keys):
+                if key.startswith((b"funcgraph_entry:", b"funcgraph_exit:")) and (
+                    found := REPORT_BODY.match(lines.bodies[row])
+                ):
+                    body = parse_body(found[3])
+                    if body and not body[4]:
+                        lines.keys[row] = b""
+                        # trace-cmd follows threads, not CPUs.
+                        self.stacks.add(calls, row, int(lines.pid[row]), body, duration(found[1], found[2]))
+        if b": function: " in text:
+            for row, key in enumerate(lines.keys):
+                if key.startswith(b"function:"):
+                    func, _, parent = lines.bodies[row].strip().partition(b" <-- ")
+                    if raw := _RAW_FUNCTION.match(func):
+                        func, parent = b"0x" + raw[1], func
+                    lines.keys[row], lines.bodies[row] = func + b" <-", parent
+        return lines, calls
+
+
+_RAW_FUNCTION = re.compile(rb"ip=(?:0x)?([0-9a-f]{1,16}) ")

@@ -1,0 +1,152 @@
+"""One record a line, as `cat trace` and `trace-cmd report` print it: the common columns, the event's key and its body.
+
+    TASK-PID (TGID) [CPU] FLAGS SECONDS.FRACTION: KEY BODY
+
+TGID and FLAGS depend on options; `trace-cmd report -l` writes the CPU glued to the flags. KEY is the event's
+name with what follows it, which tells the kind of line: `name:`, `FUNCTION <-`, `sys_name(`, `sys_name -> `,
+`<stack trace>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+
+KEY = rb"<(?:user )?stack trace ?>|[^\s:(]+(?: \[\w+\])?(?:: *| <-|\(| -> |)"
+RECORD = re.compile(
+    rb"^ *([^\n]{0,40}?)-(\d{1,10}) +(?:\( *(\d{1,10}|-+)\) +)?"  # comm, pid, tgid
+    rb"(?:\[(\d{1,6})\] +(?:([^\s\d][^\s:]{2,8}) +)?| *(\d{1,6})([^\s\d][^\s:]{3,8}) +)"  # [cpu] flags, or CPUflags
+    rb"(\d{1,19})(?:\.(\d{1,9}))?: *"
+    rb"(" + KEY + rb")(.*)$"
+    rb"|^(.+)$",
+    re.MULTILINE,
+)
+
+LOST = re.compile(rb"CPU:(\d{1,6}) \[(?:LOST )?(?:(\d{1,18}) )?EVENTS(?: DROPPED)?\]$")
+_STACK_FRAME = re.compile(rb" *=> ")
+_LEGEND = re.compile(rb"#[ |]*(?:/ )?_-+=> (\S+)")
+_ENTRIES = re.compile(rb"# entries-in-buffer/entries-written: (\d{1,19})/(\d{1,19}) +#P:(\d{1,6})")
+_REPORT_HEADER = re.compile(rb"version = \d+|CPU \d+ is empty|cpus=(\d{1,6})$")
+
+
+@dataclass
+class Header:
+    """What the lines that are no records tell."""
+
+    tracer: str | None = None
+    nr_cpus: int | None = None
+    kernel_release: str | None = None
+    entries: tuple[int, int] | None = None
+    """entries-in-buffer, entries-written."""
+    flag_columns: list[str] = field(default_factory=list)
+    """What each character of the flags means, from the legend."""
+    is_report: bool = False
+    """Written by trace-cmd report."""
+
+    def take(self, line: bytes) -> bool:
+        """Read `line` if it is of the header (or a comment, or a stack frame of the record before)."""
+        if line.startswith(b"#"):
+            if line.startswith(b"# tracer: "):
+                self.tracer = line[10:].strip().decode("utf-8", "replace")
+            elif found := _ENTRIES.match(line):
+                self.entries = int(found[1]), int(found[2])
+                self.nr_cpus = int(found[3])
+            elif found := _LEGEND.match(line):
+                self.flag_columns.append(found[1].decode("utf-8", "replace"))
+            elif found := re.match(rb"# \S+ latency trace v\S+ on (\S+)", line):
+                self.kernel_release = found[1].decode("utf-8", "replace")
+            return True
+        if found := _REPORT_HEADER.match(line):
+            self.is_report = True
+            if found[1]:
+                self.nr_cpus = int(found[1])
+            return True
+        return _STACK_FRAME.match(line) is not None
+
+
+# Bits of struct trace_entry.flags (include/linux/trace_events.h) by the letter that trace_print_lat_fmt shows.
+_IRQS_OFF, _NOSUPPORT, _NEED_RESCHED, _HARDIRQ, _SOFTIRQ, _PREEMPT_RESCHED, _NMI, _BH_OFF = (1 << n for n in range(8))
+_LETTERS: dict[str, dict[str, int]] = {
+    "irqs-off": {"d": _IRQS_OFF, "D": _IRQS_OFF | _BH_OFF, "b": _BH_OFF, "X": _NOSUPPORT},
+    "need-resched": {
+        "N": _NEED_RESCHED | _PREEMPT_RESCHED, "n": _NEED_RESCHED, "p": _PREEMPT_RESCHED,
+        "L": _PREEMPT_RESCHED, "b": _NEED_RESCHED, "B": _NEED_RESCHED | _PREEMPT_RESCHED,
+    },
+    "hardirq": {
+        "h": _HARDIRQ, "s": _SOFTIRQ, "H": _HARDIRQ | _SOFTIRQ, "z": _NMI, "Z": _NMI | _HARDIRQ,
+    },
+}  # fmt: skip
+_COLUMNS = ("irqs-off", "need-resched", "hardirq/softirq", "preempt-depth", "migrate-disable")
+
+
+def flag_bits(text: bytes, columns: list[str]) -> int:
+    """The bits of trace_entry.flags that `d.h1.` shows; `columns` from the legend, or the usual ones."""
+    bits = 0
+    for letter, column in zip(text.decode("latin-1"), columns or _COLUMNS, strict=False):
+        bits |= _LETTERS.get(column.split("/")[0], {}).get(letter, 0)
+    return bits
+
+
+@dataclass
+class Lines:
+    """The records of some lines, as columns; -1 is null in pid and flags."""
+
+    ts_ns: Int64s
+    cpu: Int64s
+    pid: Int64s
+    flags: Int64s
+    keys: list[bytes]
+    bodies: list[bytes]
+    others: list[tuple[int, bytes]]
+    """Lines that are no records, each with the number of records before it."""
+    tasks: set[tuple[bytes, bytes, bytes]]
+    """(comm, pid, tgid) as written."""
+    fraction_digits: int
+
+
+def nanoseconds(seconds: Sequence[bytes], fractions: Sequence[bytes]) -> tuple[Int64s, int]:
+    """Times in ns, and the digits of their fractions; times without one (clocks counter, x86-tsc) are as written."""
+    try:
+        times = np.array(list(map(int, seconds)), np.int64)
+    except OverflowError:
+        times = np.array([min(int(s), 2**63 - 1) for s in seconds], np.int64)
+    digits = {len(fraction) for fraction in fractions}
+    if digits <= {0}:
+        return times, 0
+    times = np.minimum(times, 9_000_000_000)
+    if len(digits) == 1:
+        width = digits.pop()
+        return times * 1_000_000_000 + np.array(list(map(int, fractions)), np.int64) * 10 ** (9 - width), width
+    return times * 1_000_000_000 + np.array([int(f.ljust(9, b"0")) for f in fractions], np.int64), max(digits)
+
+
+def parse_lines(text: bytes, header: Header) -> Lines:
+    """Split lines into columns. Feeds `header` with its lines, as they come."""
+    found = RECORD.findall(text)
+    others: list[tuple[int, bytes]] = []
+    if any(row[11] for row in found):
+        records = []
+        for row in found:
+            if not row[11]:
+                records.append(row)
+            elif not header.take(row[11]):
+                others.append((len(records), row[11]))
+        found = records
+    if not found:
+        none = np.empty(0, np.int64)
+        return Lines(none, none, none, none, [], [], others, set(), 0)
+    comm, pid, tgid, cpu1, flags1, cpu2, flags2, seconds, fractions, keys, bodies, _ = zip(*found, strict=True)
+    ts_ns, digits = nanoseconds(seconds, fractions)
+    flag_codes = {text: flag_bits(text, header.flag_columns) if text else -1 for text in {*flags1, *flags2}}
+    flags = np.array([flag_codes[a or b] for a, b in zip(flags1, flags2, strict=True)], np.int64)
+    cpu = np.array([int(a or b) for a, b in zip(cpu1, cpu2, strict=True)], np.int64)
+    pids = np.minimum(np.array(list(map(int, pid)), np.int64), 2**31 - 1)
+    return Lines(
+        ts_ns, cpu, pids, flags, list(keys), list(bodies), others, set(zip(comm, pid, tgid, strict=True)), digits
+    )

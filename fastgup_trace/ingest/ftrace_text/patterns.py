@@ -1,0 +1,233 @@
+"""A small language for what an event prints, and the regular expressions made of it.
+
+A pattern is the event's print format with the *format's* field names in braces, so that what is printed under
+another name comes out under the right one: `comm={parent_comm:s} pid={parent_pid:d}`. Kinds:
+
+    d       decimal, to int64
+    x       hexadecimal with or without 0x, (nil), to uint64
+    s       text, to a dictionary
+    sym     a function, `NAME+0x0/0x80`, `NAME` or a bare address: to NAME.sym and, where an address, NAME
+    probe   as sym, but bare addresses have no 0x
+    mask    a cpumask or bitmask, `00000000,0000000f`, to list<uint64>
+    words   hexadecimal numbers with commas, to list<uint64>
+    long    hexadecimal of a signed long, to int64
+    state   task state letters, to int64
+    a|b|c   symbols of 0, 1, 2
+    auto    whatever it looks like
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+_HEX = rb"(?:0x)?[0-9a-fA-F]+|\(nil\)|\(null\)|\(_+ptrval_+\)"
+_VALUES: dict[str, bytes] = {
+    "d": rb"-?\d+",
+    "x": _HEX,
+    "s": rb".*?",
+    "sym": rb"\S+?(?: \[\w+\])?",
+    "probe": rb"[^()<\n]+?",
+    "mask": rb"[0-9a-f,]+|ARRAY\[[0-9a-f, ]*\]",
+    "words": rb"[0-9a-f, ]*|ARRAY\[[0-9a-f, ]*\]",
+    "long": rb"(?:0x)?[0-9a-fA-F]+",
+    "state": rb"[A-Za-z+|]+",
+    "auto": rb".*?",
+}
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A compiled pattern: `regex` matches a whole body, its groups are `fields` of `kinds`."""
+
+    regex: re.Pattern[bytes]
+    fields: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+@lru_cache(maxsize=4096)
+def pattern(text: str) -> Pattern:
+    """Compile a pattern of the language above. A run of spaces matches any number of spaces."""
+    fields, kinds, regex = [], [], []
+    for literal, name, kind in re.findall(r"([^{]*)(?:\{([^:}]*):([^}]+)\})?", text):
+        regex.append(re.sub(rb"(?:\\ )+", rb" +", re.escape(literal.encode())))
+        if kind:
+            value = _VALUES.get(kind) or rb"%s|\d+" % b"|".join(re.escape(s.encode()) for s in kind.split("|"))
+            regex.append(b"(" + value + b")")
+            fields.append(name)
+            kinds.append(kind)
+    return Pattern(re.compile(rb"^" + b"".join(regex) + rb" *$", re.MULTILINE), tuple(fields), tuple(kinds))
+
+
+# Print formats by event: the newest first, then older kernels', then trace-cmd's own (its plugins).
+# Sources: include/trace/events/*.h of 3.10, 3.18, 4.19, 6.1, 6.12; the format files of the recordings.
+_MM = "mm={mm:x} "
+_CSD = ("func={func:sym}, csd={csd:x}", "func={func:sym} csd={csd:x}")
+_LEVEL = "level={level:pte|pmd|pud} "
+EVENT_PATTERNS: dict[str, tuple[str, ...]] = {
+    "sched_switch": (
+        "prev_comm={prev_comm:s} prev_pid={prev_pid:d} prev_prio={prev_prio:d} prev_state={prev_state:state}"
+        " ==> next_comm={next_comm:s} next_pid={next_pid:d} next_prio={next_prio:d}",
+        "{prev_comm:s}:{prev_pid:d} [{prev_prio:d}] {prev_state:state} ==> {next_comm:s}:{next_pid:d} [{next_prio:d}]",
+        "prev_comm={prev_comm:s} prev_pid={prev_pid:d} prev_prio={prev_prio:d} prev_state={prev_state:d}"
+        " next_comm={next_comm:s} next_pid={next_pid:d} next_prio={next_prio:d}",
+    ),
+    **dict.fromkeys(
+        ("sched_wakeup", "sched_wakeup_new", "sched_waking"),
+        (
+            "comm={comm:s} pid={pid:d} prio={prio:d} target_cpu={target_cpu:d}",
+            "comm={comm:s} pid={pid:d} prio={prio:d} success={success:d} target_cpu={target_cpu:d}",
+            "{comm:s}:{pid:d} [{prio:d}] success={success:d} CPU:{target_cpu:d}",
+            "{comm:s}:{pid:d} [{prio:d}] CPU:{target_cpu:d}",
+        ),
+    ),
+    "sched_process_fork": (
+        "comm={parent_comm:s} pid={parent_pid:d} child_comm={child_comm:s} child_pid={child_pid:d}",
+        "parent_comm={parent_comm:s} parent_pid={parent_pid:d} child_comm={child_comm:s} child_pid={child_pid:d}",
+    ),
+    "sched_process_exec": ("filename={filename:s} pid={pid:d} old_pid={old_pid:d}",),
+    "sched_process_exit": (
+        "comm={comm:s} pid={pid:d} prio={prio:d} group_dead={group_dead:false|true}",
+        "comm={comm:s} pid={pid:d} prio={prio:d}",
+    ),
+    "task_newtask": (
+        "pid={pid:d} comm={comm:s} clone_flags={clone_flags:x} oom_score_adj={oom_score_adj:d}",
+    ),
+    "task_rename": ("pid={pid:d} oldcomm={oldcomm:s} newcomm={newcomm:s} oom_score_adj={oom_score_adj:d}",),
+    **dict.fromkeys(("softirq_entry", "softirq_exit", "softirq_raise"), ("vec={vec:d} [action={:s}]", "vec={vec:d}")),
+    "irq_handler_entry": ("irq={irq:d} name={name:s}",),
+    "irq_handler_exit": ("irq={irq:d} ret={ret:unhandled|handled}",),
+    "ipi_raise": (
+        "target_mask={target_cpus:mask} ({reason:s})",
+        "target_cpus={target_cpus:mask} reason={reason:s}",
+    ),
+    **dict.fromkeys(("ipi_entry", "ipi_exit"), ("({reason:s})", "reason={reason:s}")),
+    "ipi_send_cpu": ("cpu={cpu:d} callsite={callsite:sym} callback={callback:sym}",),
+    "ipi_send_cpumask": ("cpumask={cpumask:mask} callsite={callsite:sym} callback={callback:sym}",),
+    "csd_queue_cpu": ("cpu={cpu:d} callsite={callsite:sym} func={func:sym} csd={csd:x}",),
+    **dict.fromkeys(("csd_function_entry", "csd_function_exit"), _CSD),
+    "rcu_utilization": ("s={s:s}", "{s:s}"),
+    "rcu_callback": (
+        "{rcuname:s} rhp={rhp:x} func={func:sym} {qlen_lazy:d}/{qlen:d}",
+        "{rcuname:s} rhp={rhp:x} func={func:sym} {qlen:d}",
+        "rcuname={rcuname:s} rhp={rhp:x} func={func:sym} qlen_lazy={qlen_lazy:d} qlen={qlen:d}",
+        "rcuname={rcuname:s} rhp={rhp:x} func={func:sym} qlen={qlen:d}",
+    ),
+    "rcu_kfree_callback": (
+        "{rcuname:s} rhp={rhp:x} func={offset:d} {qlen_lazy:d}/{qlen:d}",
+        "{rcuname:s} rhp={rhp:x} func={offset:d} {qlen:d}",
+    ),
+    "rcu_invoke_callback": (
+        "{rcuname:s} rhp={rhp:x} func={func:sym}",
+        "rcuname={rcuname:s} rhp={rhp:x} func={func:sym}",
+    ),
+    "rcu_invoke_kfree_callback": ("{rcuname:s} rhp={rhp:x} func={offset:d}",),
+    "rcu_grace_period": (
+        "{rcuname:s} {gp_seq:d} {gpevent:s}",
+        "rcuname={rcuname:s} gp_seq={gp_seq:d} gpevent={gpevent:s}",
+        "rcuname={rcuname:s} gpnum={gpnum:d} gpevent={gpevent:s}",
+    ),
+    "rcu_batch_start": (
+        "{rcuname:s} CBs={qlen_lazy:d}/{qlen:d} bl={blimit:d}",
+        "{rcuname:s} CBs={qlen:d} bl={blimit:d}",
+        "rcuname={rcuname:s} qlen_lazy={qlen_lazy:d} qlen={qlen:d} blimit={blimit:d}",
+    ),
+    "rcu_batch_end": (
+        "{rcuname:s} CBs-invoked={callbacks_invoked:d} idle={idle:s}",
+        "rcuname={rcuname:s} callbacks_invoked={callbacks_invoked:d} cb={cb:d} nr={nr:d} iit={iit:d} risk={risk:d}",
+    ),
+    "sys_enter": ("NR {id:d} ({args:words})", "id={id:d} args={args:words}"),
+    "sys_exit": ("NR {id:d} = {ret:d}", "id={id:d} ret={ret:d}"),
+    "mm_khugepaged_scan_pmd": (
+        "mm={mm:x}, scan_pfn={pfn:x}, writable={writable:d}, referenced={referenced:d},"
+        " none_or_zero={none_or_zero:d}, status={status:s}, unmapped={unmapped:d}",
+    ),
+    "mm_collapse_huge_page_isolate": (
+        "scan_pfn={pfn:x}, none_or_zero={none_or_zero:d}, referenced={referenced:d}, writable={writable:d},"
+        " status={status:s}",
+    ),
+    "mm_khugepaged_scan_file": (
+        "mm={mm:x}, scan_pfn={pfn:x}, filename={filename:s}, present={present:d}, swap={swap:d}, result={result:s}",
+    ),
+    "tlb_flush": (
+        "pages:{pages:d} reason:{:s} ({reason:d})",
+        "pages={pages:d} reason={:s} ({reason:d})",
+        _MM + "start={start:x} end={end:x} fullmm={fullmm:d}",
+    ),
+    # The system `fastgup` of the instrumented 3.10, 3.13 and 3.18 kernels.
+    "table_alloc": (_MM + _LEVEL + "pfn={pfn:x} addr={addr:x}",),
+    "table_free": (
+        _MM + "mm_users={mm_users:d} " + _LEVEL + "pfn={pfn:x} addr={addr:x}"
+        " path={path:immediate|batched|one_sync|gather|direct} batch={batch:x} slot={slot:d} fullmm={fullmm:d}"
+        " ip={ip:x}",
+    ),
+    "table_batch_flush": (_MM + "mm_users={mm_users:d} batch={batch:x} nr={nr:d} fullmm={fullmm:d}",),
+    "table_batch_freed": ("batch={batch:x} nr={nr:d}",),
+    "table_one_sync": ("pfn={pfn:x} phase={phase:d}",),
+    "thp_split_ipi": (
+        _MM + "addr={addr:x} kind={kind:tlbflush|kick_all_cpus_sync|smp_call_function|gup_readers} phase={phase:d}",
+    ),
+    "gup_walk": (_MM + "start={start:x} nr_pages={nr_pages:d} write={write:d} nr={nr:d} irqs_off={irqs_off:d}",),
+    "gup_fast": (_MM + "start={start:x} nr_pages={nr_pages:d} write={write:d} nr_fast={nr_fast:d} ret={ret:d}",),
+    "fault": (_MM + "addr={addr:x} esr={esr:x} flags={flags:x} ret={ret:x} user={user:d}",),
+    "futex_again": (_MM + "addr={addr:x} n={n:d}",),
+    "readers_wait": (_MM + "where={where:d} spins={spins:d}",),
+    "funcgraph_entry": ("func={func:sym} depth={depth:d}",),
+    "funcgraph_exit": (
+        "func={func:sym} depth={depth:d} overrun={overrun:x} calltime={calltime:x} rettime={rettime:x}",
+        "func={func:sym} overrun={overrun:x} calltime={calltime:x} rettime={rettime:x} depth={depth:d}",
+    ),
+}  # fmt: skip
+
+_KEY = re.compile(rb"(?:(?<=[\s,])|^)([A-Za-z_][\w.]*)(=|: ?)")
+
+
+def guess(body: bytes) -> Pattern:
+    """The pattern that a body of an event without a known one suggests: (kprobe addresses) key=value ...
+
+    A body without keys is one field, `text`.
+    """
+    text, rest = "", body
+    if rest.startswith(b"("):
+        if found := re.match(rb"\(([^()<]+) <- ([^()<]+)\)", rest):
+            # The kernel prints `(return address <- function)`, the event's print fmt and so trace-cmd the reverse.
+            by_kernel = b"+0x" in found[1] or found[1].startswith(b"0x")
+            names = ("__probe_ret_ip", "__probe_func") if by_kernel else ("__probe_func", "__probe_ret_ip")
+            text, rest = f"({{{names[0]}:probe}} <- {{{names[1]}:probe}})", rest[found.end() :]
+        elif found := re.match(rb"\(([^()<]+)\)(?: |$)", rest):
+            text, rest = "({__probe_ip:probe})", rest[found.end(1) + 1 :]
+    keys = list(_KEY.finditer(rest))
+    equals = [key for key in keys if key[2] == b"="]
+    keys = equals or keys
+    if not keys:
+        return pattern(text + ("{text:s}" if rest.strip() else ""))
+    keys = list({key[1]: key for key in reversed(keys)}.values())[::-1]  # The first of each name.
+    end = 0
+    for key in keys:
+        gap = rest[end : key.start()]
+        if end == 0:
+            text += gap.decode("latin-1").replace("{", "").replace("}", "")
+        else:
+            text += ", " if gap.endswith(b", ") else " "
+        name = key[1].decode()
+        text += f"{name}{key[2].decode()}{{{name}:{'s' if _is_text(name) else 'auto'}}}"
+        end = key.end()
+    return pattern(text)
+
+
+def guess_syscall(body: bytes) -> Pattern:
+    """The pattern of a system call's entry: `addr: ffff0000, len: 1000)`; trace-cmd leaves out the parenthesis.
+
+    Every argument is a register, printed in hexadecimal.
+    """
+    keys = re.findall(rb"(?:^|, )(\w+): (?=(?:0x)?[0-9a-f]+(?:,|\)|$))", body)
+    if not keys:
+        return pattern(")") if body.strip() in {b")", b""} else guess(body)
+    arguments = ", ".join(f"{key.decode()}: {{{key.decode()}:x}}" for key in dict.fromkeys(keys))
+    return pattern(arguments + (")" if body.rstrip().endswith(b")") else ""))
+
+
+def _is_text(name: str) -> bool:
+    """Fields that hold text even where it looks like a number: a process may be called `1`."""
+    return name.endswith("comm") or name in {"name", "filename"}

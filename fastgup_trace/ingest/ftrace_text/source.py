@@ -1,0 +1,109 @@
+"""The bytes of a text recording, whole lines at a time: plain, gzip, xz or zstd, told by content."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from fastgup_trace.errors import RecordingError
+
+BLOCK_BYTES = 2 << 20
+NEWLINE = b"\n"
+_LINE_BYTES_MAX = 1 << 20
+_MAGICS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+@dataclass(frozen=True)
+class TextBlock:
+    """Some whole lines."""
+
+    text: bytes
+    """Every line ends in a newline, except where `cut`."""
+    first_line: int
+    read_bytes: int
+    """How much of the file was read when the block was complete."""
+    cut: bool = False
+    """The recording's last line, which has no newline: whether it is whole can't be known."""
+
+
+def compression(head: bytes) -> str | None:
+    """`gzip`, `xz`, `zstd`, or None for anything else."""
+    return next((name for magic, name in _MAGICS.items() if head.startswith(magic)), None)
+
+
+def uncompressed_head(head: bytes) -> bytes:
+    """The text that the first bytes of a file stand for; as much as they give, maybe nothing."""
+    import zstandard
+
+    try:
+        match compression(head):
+            case "gzip":
+                return zlib.decompressobj(31).decompress(head, 1 << 16)
+            case "xz":
+                return lzma.LZMADecompressor().decompress(head, 1 << 16)
+            case "zstd":
+                return zstandard.ZstdDecompressor().decompressobj().decompress(head)[: 1 << 16]
+    except (zlib.error, lzma.LZMAError, zstandard.ZstdError):
+        return b""
+    return head
+
+
+def _opened(path: Path, file: IO[bytes]) -> IO[bytes]:
+    head = file.read(8)
+    file.seek(0)
+    match compression(head):
+        case "gzip":
+            return gzip.GzipFile(fileobj=file)
+        case "xz":
+            return lzma.LZMAFile(file)
+        case "zstd":
+            import zstandard
+
+            return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)  # type: ignore[no-any-return]
+    return file
+
+
+def text_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[TextBlock]:
+    """The lines of `path` in blocks of about `block_bytes`.
+
+    Raises RecordingError (FILE:LINE) for binary data, a line that has no end, and damaged compression.
+    """
+    line, rest = 1, b""
+    with path.open("rb") as file:
+        stream = _opened(path, file)
+        while data := _read(stream, block_bytes, path, line + rest.count(b"\n")):
+            text = rest + data
+            end = text.rfind(b"\n") + 1
+            text, rest = text[:end], text[end:]
+            lines = text.count(b"\n")
+            for part, start in (text, line), (rest, line + lines):
+                if (zero := part.find(b"\0")) >= 0:
+                    where = f"{path}:{start + part.count(NEWLINE, 0, zero)}"
+                    raise RecordingError(where, "text", "a zero byte", "the file is binary or damaged from here on")
+            if len(rest) > _LINE_BYTES_MAX:
+                raise RecordingError(
+                    f"{path}:{line + lines}", "a line of text", f"more than {_LINE_BYTES_MAX} bytes without an end"
+                )
+            if text:
+                yield TextBlock(text, line, file.tell())
+                line += lines
+        if rest:
+            yield TextBlock(rest, line, file.tell(), cut=True)
+
+
+def _read(stream: IO[bytes], size: int, path: Path, line: int) -> bytes:
+    import zstandard
+
+    try:
+        return stream.read(size)
+    except EOFError:
+        found = "the end of the file"
+    except (OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        found = str(error).splitlines()[0]
+    advice = "the compressed file is cut or damaged: copy it again, or decompress what can be and ingest that"
+    raise RecordingError(f"{path}:{line}", "more compressed text", found, advice)
