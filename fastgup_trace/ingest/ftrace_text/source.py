@@ -53,18 +53,18 @@ def uncompressed_head(head: bytes) -> bytes:
     return head
 
 
-def _opened(path: Path, file: IO[bytes]) -> IO[bytes]:
+def _opened(file: IO[bytes]) -> IO[bytes]:
     head = file.read(8)
     file.seek(0)
     match compression(head):
         case "gzip":
-            return gzip.GzipFile(fileobj=file)
+            return gzip.open(file)  # type: ignore[return-value]
         case "xz":
             return lzma.LZMAFile(file)
         case "zstd":
             import zstandard
 
-            return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)  # type: ignore[no-any-return]
+            return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
     return file
 
 
@@ -75,7 +75,7 @@ def text_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[TextBloc
     """
     line, rest = 1, b""
     with path.open("rb") as file:
-        stream = _opened(path, file)
+        stream = _opened(file)
         while data := _read(stream, block_bytes, path, line + rest.count(b"\n")):
             text = rest + data
             end = text.rfind(b"\n") + 1

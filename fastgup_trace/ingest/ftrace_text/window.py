@@ -48,7 +48,7 @@ class _Gathered:
 
 @dataclass
 class Gatherer:
-    """Takes blocks, gives windows. Between windows it keeps shapes, kinds of fields, and calls that have not returned."""
+    """Takes blocks, gives windows; keeps shapes, kinds of fields and calls that have not returned from one to the next."""
 
     wanted: Wanted | None
     timed: bool = True
