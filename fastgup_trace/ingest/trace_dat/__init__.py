@@ -18,7 +18,7 @@ from fastgup_trace.ingest.trace_dat.container import MAGIC, Container, read_cont
 from fastgup_trace.ingest.trace_dat.cursor import ADVICE
 from fastgup_trace.ingest.trace_dat.events import EventDecoder
 from fastgup_trace.ingest.trace_dat.fields import Context
-from fastgup_trace.ingest.trace_dat.formats import Formats, check_event_header, parse_page_header
+from fastgup_trace.ingest.trace_dat.formats import Formats, PageHeader, check_event_header, parse_page_header
 from fastgup_trace.ingest.trace_dat.pages import PageWalker
 from fastgup_trace.ingest.trace_dat.symbols import Symbols, parse_cmdlines, parse_printk_formats, parse_tgids
 from fastgup_trace.ingest.trace_dat.windows import Merger
@@ -59,7 +59,7 @@ def open_trace_dat(path: Path, *, wanted: Wanted | None = None, progress: Progre
     context = Context(
         ">" if container.big_endian else "<",
         header.commit_bytes,
-        Symbols(container.kallsyms),
+        Symbols(container.kallsyms, where),
         parse_printk_formats(container.printk),
     )
     decoder = EventDecoder(Formats(container.formats, where), context, wanted, where, strict=container.unpack is None)
@@ -84,7 +84,7 @@ def open_trace_dat(path: Path, *, wanted: Wanted | None = None, progress: Progre
         tgids=parse_tgids(b"\n".join(tgids)),
         losses=losses,
         windows=_windows(merger, decoder),
-        details=_details(container, page_bytes),
+        details=_details(container, header),
     )
 
 
@@ -102,7 +102,7 @@ def _clock(container: Container) -> str | None:
     return clocks[0] if clocks else parts.selected_clock(container)
 
 
-def _details(container: Container, page_bytes: int) -> dict[str, object]:
+def _details(container: Container, header: PageHeader) -> dict[str, object]:
     texts = {
         "uname": parts.UNAME,
         "trace_cmd": parts.VERSION,
@@ -115,9 +115,9 @@ def _details(container: Container, page_bytes: int) -> dict[str, object]:
     for stream in container.streams:
         instances.setdefault(stream.instance, []).append(stream.cpu)
     details["instances"] = [{"name": name, "cpus": cpus} for name, cpus in instances.items()]
-    details["sub_buffer_bytes"] = page_bytes
+    details["sub_buffer_bytes"] = header.data_offset + header.data_bytes
     details["compression"] = container.compression
-    details["kernel_long_bytes"] = container.long_bytes
+    details["kernel_long_bytes"] = header.commit_bytes
     if (trace_id := container.option_number(parts.TRACEID)) is not None:
         details["trace_id"] = f"{trace_id:#x}"
     if stats := container.options.get(parts.CPUSTAT):

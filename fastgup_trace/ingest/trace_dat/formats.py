@@ -6,8 +6,9 @@ An event's text is parsed when its first record is met: a file has some 2,000, o
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest.trace_dat.cursor import ADVICE
@@ -16,7 +17,11 @@ _FIELD = re.compile(
     r"\s*field:(?P<declaration>[^;]+);\s*offset:(?P<offset>\d{1,7});\s*size:(?P<size>\d{1,7});(?:\s*signed:(?P<signed>[01]);)?\s*"
 )
 _NAME = re.compile(r"(?P<type>.*?)\s*\b(?P<name>[A-Za-z_$]\w*)\s*(?:\[(?P<count>[^\]]*)\])?", re.DOTALL)
-_HEAD = re.compile(r"name: ([^\s/]+)\nID: (\d{1,5})\nformat:\n")
+_FORMAT = re.compile(
+    r"name: (?P<name>[^\s/]+)\nID: (?P<id>\d{1,5})\nformat:\n"
+    r"(?P<fields>(?:\tfield:[^;\n]+;\toffset:\d+;\tsize:\d+;(?:\tsigned:[01];)?\n|\n)+)\nprint fmt: (?P<print>.+)",
+    re.DOTALL,
+)
 _CONVERSION = re.compile(r"%[-+ #0']*(\*|\d+)?(?:\.(\*|\d+))?(?:hh|h|ll|l|L|z|q|j|t)?(?:(%)|(p[A-Za-z]*)|([a-zA-Z]))")
 _LITERAL = re.compile(r'\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SYMBOL = frozenset(("ps", "pS", "pf", "pF", "pB"))
@@ -112,19 +117,23 @@ class Formats(Mapping[int, Format]):
 
     def __init__(self, texts: Iterable[tuple[str, str]], where: str) -> None:
         self._where, self._parsed = where, dict[int, Format]()
-        self._texts = dict[int, tuple[str, str, str, int]]()
+        self._texts = dict[int, tuple[str, re.Match[str]]]()
         for system, text in texts:
-            head = _HEAD.match(text)
-            if head is None or int(head[2]) > 65535:
-                raise RecordingError(f"{where}: a format of {system!r}", "name, ID and format", repr(text[:60]), ADVICE)
-            self._texts[int(head[2])] = (head[1], system, text, head.end())
+            match = _FORMAT.fullmatch(text)
+            if match is None or int(match["id"]) > 65535:
+                found = repr(text.removeprefix("name: ").split("\n")[0][:60])
+                raise RecordingError(
+                    f"{where}: a format of {system!r}", "name, ID, fields and print fmt", found, ADVICE
+                )
+            _, before = self._texts.setdefault(int(match["id"]), (system, match))
+            if before["name"] != match["name"]:
+                found = f"{match['id']} for {before['name']!r} and {match['name']!r}"
+                raise RecordingError(f"{where}: a format of {system!r}", "an ID of its own", found, ADVICE)
 
     def __getitem__(self, number: int) -> Format:
         if number not in self._parsed:
-            name, system, text, start = self._texts[number]
-            self._parsed[number] = _parse(
-                name, system, number, text[start:], f"{self._where}: format of {system}:{name}"
-            )
+            system, match = self._texts[number]
+            self._parsed[number] = _parse(system, match, f"{self._where}: format of {system}:{match['name']}")
         return self._parsed[number]
 
     def __iter__(self) -> Iterator[int]:
@@ -133,20 +142,28 @@ class Formats(Mapping[int, Format]):
     def __len__(self) -> int:
         return len(self._texts)
 
-    def name(self, number: int) -> str:
-        return self._texts[number][0]
+
+def _distinct(fields: Iterable[Field]) -> Iterator[Field]:
+    """The second of two fields of one name (regmap:regcache_sync of 3.18) is called NAME_2."""
+    seen = Counter[str]()
+    for field in fields:
+        seen[field.name] += 1
+        yield field if seen[field.name] == 1 else replace(field, name=f"{field.name}_{seen[field.name]}")
 
 
-def _parse(name: str, system: str, number: int, text: str, where: str) -> Format:
-    body, separator, fmt = text.partition("\nprint fmt: ")
-    if not separator:
-        raise RecordingError(where, "a print fmt", repr(text[-60:]), ADVICE)
-    fields = tuple(_fields(body, where))
+def _parse(system: str, match: re.Match[str], where: str) -> Format:
+    fields, end = tuple(_fields(match["fields"], where)), 0
+    for field in fields:
+        if field.offset < end:
+            raise RecordingError(where, f"{field.name} at offset {end} or behind", f"offset {field.offset}", ADVICE)
+        end = field.offset + field.size
+    if fields[4:] and match["name"].startswith("sys_enter_") and fields[4].name in {field.name for field in fields[5:]}:
+        # Until v4.5 the system call's number was called `nr` even beside an argument `nr` (commit 026842d148b9).
+        fields = (*fields[:4], replace(fields[4], name="__syscall_nr"), *fields[5:])
+    fields = tuple(_distinct(fields))
     common = tuple(field for field in fields if field.name.startswith("common_"))
     own = tuple(field for field in fields if not field.name.startswith("common_"))
-    if len({field.name for field in fields}) != len(fields):
-        raise RecordingError(where, "fields with names of their own", f"{[field.name for field in fields]}", ADVICE)
-    return Format(name, system, number, common, own, symbol_fields(fmt))
+    return Format(match["name"], system, int(match["id"]), common, own, symbol_fields(match["print"]))
 
 
 def symbol_fields(fmt: str) -> frozenset[str]:

@@ -101,8 +101,10 @@ class PageWalker:
         room = self._page_bytes - self._header.data_offset
         if (bad := (commit > room) | (ts < 0)).any():
             page = int(bad.argmax())
-            found = f"a time of {ts[page] & 0xFFFF_FFFF_FFFF_FFFF} and {commit[page]} bytes"
-            self.fail(pages, page, page * self._page_bytes, f"a page with a time and at most {room} bytes", found)
+            found = f"a time of {int(ts[page]) % (1 << 64)} and {commit[page]} bytes"
+            self.fail(
+                pages, page, page * self._page_bytes, f"a page with a time below 2^63 and at most {room} bytes", found
+            )
         return ts, commit
 
     def _commit(self, pages: Pages, base: Int64s) -> Int64s:

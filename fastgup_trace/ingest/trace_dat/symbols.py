@@ -8,6 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgup_trace.errors import RecordingError
+from fastgup_trace.ingest.trace_dat.cursor import ADVICE
+
+# Names may hold any byte but blanks: assemblers make labels like `.L14472\x021`.
+_KALLSYMS = re.compile(rb"(?:[0-9a-fA-F]{8,16} [A-Za-z?-] [^\s\0]+(?:[ \t]+\[[!-~]+\])?[ \t]*\n)*\0?")
 _PRINTK = re.compile(rb'^\s*(?:0x)?([0-9a-fA-F]+) : "(.*)"\s*$')
 
 
@@ -18,7 +23,12 @@ def _text(data: bytes) -> str:
 class Symbols:
     """Function names by address, from the text of /proc/kallsyms, which is parsed at the first question."""
 
-    def __init__(self, kallsyms: bytes) -> None:
+    def __init__(self, kallsyms: bytes, where: str) -> None:
+        """Raises RecordingError unless each line has address, type, name and perhaps a module; 5 MB take 30 ms."""
+        if kallsyms and not _KALLSYMS.fullmatch(kallsyms):
+            end = _KALLSYMS.match(kallsyms)
+            line = kallsyms[end.end() if end else 0 :].split(b"\n")[0][:80]
+            raise RecordingError(f"{where}: kallsyms", "address, type and name in each line", repr(line), ADVICE)
         self._kallsyms = kallsyms
 
     @cached_property
