@@ -94,7 +94,7 @@ def _memory(mechanisms: Mapping[str, Numbers]) -> list[str]:
     for key, what, write in (
         ("held_bytes_max", "At peak, batches hold {}.", size),
         ("queue_to_free_ns_p50", "Half of the batches are free {} after call_rcu.", lambda t: f"within {duration(t)}"),
-        ("queue_to_free_ns_p99", "99 % are free {} after call_rcu.", lambda t: f"within {duration(t)}"),
+        ("queue_to_free_ns_p99", "99% are free {} after call_rcu.", lambda t: f"within {duration(t)}"),
     ):
         found = {name: value(numbers, "rcu", key) for name, numbers in batching.items()}
         known = {name: number for name, number in found.items() if is_number(number)}
@@ -121,7 +121,7 @@ def _walks(numbers: Numbers) -> Answer:
         return _unknown(f"path of {plural(total, 'fast-GUP call')}")
     rest = f"{count(fast) if fast else 'none'} of {plural(total, 'fast-GUP call')} fast"
     if fast:
-        rest += f" ({100 * fast / total:.0f} %)"
+        rest += f" ({100 * fast / total:.0f}%)"
     if is_number(livelocked := value(numbers, "walks", "livelocked")) and livelocked:
         rest += f"; {count(livelocked)} never end{'s' if livelocked == 1 else ''}"
     return f"serves {rest}", f"serve {rest}"

@@ -1,7 +1,13 @@
 "use strict";
 // Draw every figure into its place; take its inks from the page, again when they change (dark mode, print).
 (() => {
-  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+  // The buttons by name: plotly's own choice has one that uploads the chart (plotly.js 4.1, "Share chart...").
+  const config = {
+    responsive: true,
+    displaylogo: false,
+    showSendToCloud: false,
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+  };
   const plots = [];
 
   function inks(layout) {

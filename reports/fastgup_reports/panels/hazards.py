@@ -71,5 +71,5 @@ def draw(table: pd.DataFrame) -> go.Figure:
             figure.add_trace(theme.marks(code, label, mine["time_s"], length_us, hollow=kind == "split_race"))
     figure.update_traces(hovertemplate="%{fullData.name}<br>at %{x:.6f} s<br>%{y:,.1f} µs long<extra></extra>")
     figure.update_xaxes(**theme.axis(theme.TIME, rangemode="tozero"))
-    figure.update_yaxes(**theme.axis("length of the window (µs, logarithmic)", type="log", dtick=1))
+    figure.update_yaxes(**theme.axis("window length (µs, logarithmic)", type="log", dtick=1))
     return figure

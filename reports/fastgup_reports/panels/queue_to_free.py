@@ -42,7 +42,7 @@ def summarise(outcome: Outcome) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    words = ["Read across at 50 % for the median and at 99 % for the tail. The time axis is logarithmic."]
+    words = ["Read across at 50% for the median and at 99% for the tail. The time axis is logarithmic."]
     flying = [
         f"{name} {theme.count(int(mine['in_flight'].iloc[0]))}"
         for _code, name, mine in theme.each_mechanism(table)
@@ -67,7 +67,7 @@ def draw(table: pd.DataFrame) -> go.Figure:
         # From zero up at the first latency, and at 100 % from the last one to where the slowest mechanism ends.
         line = theme.step_line(code, name, [at[0], *at, last * 1.05], [0, *percent, 100])
         figure.add_trace(line)
-    figure.update_traces(hovertemplate="%{fullData.name}<br>%{y:.1f} % within %{x:,.3~f} ms<extra></extra>")
+    figure.update_traces(hovertemplate="%{fullData.name}<br>%{y:.1f}% within %{x:,.3~f} ms<extra></extra>")
     figure.update_xaxes(**theme.axis("queue to free (ms, logarithmic)", type="log", dtick="D2"))
     figure.update_yaxes(**theme.axis("batches free within that time (%)", range=[0, 103]))
     return figure

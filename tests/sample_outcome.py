@@ -84,9 +84,12 @@ def small() -> Outcome:
             {"mechanism": "rfc-v2", "cause": "split", "target_cpu": cpu, "interrupts": 2} for cpu in (0, 1, 3)
         ],
         batch=[
-            {**batch, "queued_ns": 120 * MS, "freed_ns": 124 * MS, "nr_tables": 1, "held_bytes": 8192},
-            {**batch, "queued_ns": 122 * MS, "freed_ns": 123 * MS, "nr_tables": 2, "held_bytes": 12288},
-            {**batch, "queued_ns": 190 * MS, "nr_tables": 5, "held_bytes": 24576, "flush": "full"},
+            {**batch, "first_ns": 119 * MS, "queued_ns": 120 * MS,
+             "freed_ns": 124 * MS, "nr_tables": 1, "held_bytes": 8192},
+            {**batch, "first_ns": 121 * MS, "queued_ns": 122 * MS,
+             "freed_ns": 123 * MS, "nr_tables": 2, "held_bytes": 12288},
+            {**batch, "first_ns": 189 * MS, "queued_ns": 190 * MS,
+             "nr_tables": 5, "held_bytes": 24576, "flush": "full"},
         ],
         table=[
             {"mechanism": "rfc-v2", "unlinked_ns": 119 * MS, "freed_ns": 124 * MS, "path": "batched"},
@@ -102,6 +105,17 @@ def small() -> Outcome:
             {"mechanism": "naive", "ts_ns": 130 * MS, "end_ns": 130 * MS + 2500, "kind": "table_use_after_free"},
         ],
     )  # fmt: skip
+
+
+def renamed(outcome: Outcome, old: str, new: str) -> Outcome:
+    """`outcome` with the mechanism `old` under the name `new`."""
+    tables = {}
+    for name, table in outcome.tables.items():
+        names = [new if each == old else each for each in table["mechanism"].to_pylist()]
+        column = pa.array(names, pa.string()).dictionary_encode()
+        tables[name] = table.set_column(0, table.schema.field(0), column)
+    mechanisms = {new if each == old else each: part for each, part in outcome.summary["mechanisms"].items()}
+    return Outcome({**outcome.summary, "mechanisms": mechanisms}, tables)
 
 
 def plausible(splits: int = 385, gathers: int = 119, seed: int = 1) -> Outcome:
