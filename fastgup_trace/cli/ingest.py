@@ -1,0 +1,122 @@
+"""`fastgup-trace ingest RECORDING... -o CAPTURE`: a recording becomes a folder of Arrow tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fastgup_trace.tables import Capture
+
+NAME = "ingest"
+HELP = "turn a recording (trace.dat, ftrace text) into a capture"
+
+_UNWANTED_SHOWN: Final = 12
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "recordings",
+        nargs="+",
+        metavar="RECORDING",
+        help="a file that a tracer wrote, or dataset:NAME of the catalogue",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="CAPTURE", help="the folder to make")
+    parser.add_argument("--force", action="store_true", help="replace a capture that is there")
+    parser.add_argument("--keep-raw", action="store_true", help="keep all fields of all events too, under raw/")
+    parser.add_argument(
+        "--meta", type=Path, metavar="DIR", help="where meta.json and the counters lie (default: beside it)"
+    )
+    parser.add_argument("--format", metavar="NAME", help="the recording's format (default: as its content says)")
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from fastgup_trace.cli.progress import progress_bar
+    from fastgup_trace.errors import CaptureError
+    from fastgup_trace.ingest import ingest
+    from fastgup_trace.tables import write_capture
+
+    if args.output.exists() and not args.force:
+        raise CaptureError(str(args.output), "a new folder", "one that exists", "choose another name or add --force")
+    started = time.monotonic()
+    paths = [_path(name) for name in args.recordings]
+    raw: dict[str, pa.Table] | None = {} if args.keep_raw else None
+    with progress_bar(paths[0].name) as progress:
+        capture = ingest(paths, format=args.format, meta=args.meta, progress=progress, raw=raw)
+    write_capture(args.output, capture, raw, force=args.force)
+    seconds = time.monotonic() - started
+    print(json.dumps(summary(capture, seconds), indent=1) if args.json else _text(args.output, capture, seconds))
+    return 0
+
+
+def _path(name: str) -> Path:
+    if not name.startswith("dataset:"):
+        return Path(name)
+    from fastgup_datasets.catalog import find
+
+    return find(name.removeprefix("dataset:"))
+
+
+def summary(capture: Capture, seconds: float) -> dict[str, Any]:
+    """What `--json` prints: every record counted by name, rows by table, what was lost, bytes read, seconds."""
+    found = capture.provenance
+    return {
+        "events": found["events"],
+        "tables": found["tables"],
+        "unwanted": found["unwanted"],
+        "undecodable": found["undecodable"],
+        "lost": found["lost"],
+        "losses_unknown": found["losses_unknown"],
+        "bytes": sum(recording["bytes"] for recording in found["recordings"]),
+        "seconds": round(seconds, 6),
+        "start_ns": found["start_ns"],
+        "end_ns": found["end_ns"],
+    }
+
+
+def _text(folder: Path, capture: Capture, seconds: float) -> str:
+    from fastgup_trace.cli.text import count, size, table
+
+    found, said = capture.provenance, summary(capture, seconds)
+    rows = [(name, rows) for name, rows in found["tables"].items() if rows]
+    events = sum(found["events"].values())
+    lines = [table(("table", "rows"), rows) if rows else "no event of the recording says anything about the mm", ""]
+    if found["unwanted"]:
+        lines += [
+            f"{count(sum(found['unwanted'].values()))} records that no table wants: {_listing(found['unwanted'])}"
+        ]
+    if found["undecodable"]:
+        lines += [f"{count(sum(found['undecodable'].values()))} records not decoded: {_listing(found['undecodable'])}"]
+    lines += [lost_line(found)]
+    read = said["bytes"]
+    lines += [
+        f"{count(events)} records, {size(read)} in {seconds:.2f} s ({read / max(seconds, 1e-9) / 1e6:.1f} MB/s) -> {folder}"
+    ]
+    return "\n".join(lines)
+
+
+def lost_line(found: dict[str, Any]) -> str:
+    """What the tracer dropped, in words."""
+    from fastgup_trace.cli.text import count
+
+    lost, unknown = found["lost"], found["losses_unknown"]
+    if not lost and not unknown:
+        return "no events lost"
+    more = f", and {count(unknown)} gaps of unknown size" if unknown else ""
+    return f"{count(lost)} events lost{more}: the table `lost` says where"
+
+
+def _listing(counts: dict[str, int]) -> str:
+    """`name count, ...`, the most frequent ones."""
+    from fastgup_trace.cli.text import count, one_line
+
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{one_line(name)} {count(number)}" for name, number in ordered[:_UNWANTED_SHOWN])
+    rest = len(ordered) - _UNWANTED_SHOWN
+    return f"{shown}, and {rest} more (--json lists all)" if rest > 0 else shown

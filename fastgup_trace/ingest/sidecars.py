@@ -1,0 +1,117 @@
+"""Files beside a recording, taken around it: meta.json, and counters before and after.
+
+meta.json                            the machine, HZ, page size, mechanism, injected failures
+interrupts.before / .after           /proc/interrupts
+vmstat.before / .after               /proc/vmstat
+kprobe_profile.before / .after       /sys/kernel/tracing/kprobe_profile: hits and misses of each kprobe
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from fastgup_trace.errors import RecordingError
+
+_BYTES_MAX: Final = 16 << 20
+Counters = dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class Sidecars:
+    """What lay beside a recording; what did not is empty."""
+
+    meta: dict[str, Any] = field(default_factory=dict)
+    interrupts: dict[str, list[int]] = field(default_factory=dict)
+    """Label of /proc/interrupts -> how many more, one number a CPU."""
+    vmstat: dict[str, int] = field(default_factory=dict)
+    kprobe_missed: dict[str, int] = field(default_factory=dict)
+    """kprobe -> hits that it missed; only those that missed any."""
+
+    def number(self, key: str) -> int | None:
+        """A number of meta.json, None where it is absent or no number."""
+        value = self.meta.get(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def text(self, key: str) -> str | None:
+        value = self.meta.get(key)
+        return value if isinstance(value, str) else None
+
+
+def read_sidecars(folder: Path) -> Sidecars:
+    """Whatever of the files is in `folder`.
+
+    Raises RecordingError for a meta.json that is no JSON object and for a folder that is none.
+    """
+    if not folder.is_dir():
+        raise RecordingError(str(folder), "a folder with meta.json", "no folder", "name the one beside the recording")
+    missed = _delta(folder, "kprobe_profile", _kprobe_profile)
+    return Sidecars(
+        meta=_meta(folder / "meta.json"),
+        interrupts=_delta(folder, "interrupts", _interrupts),
+        vmstat={name: change[0] for name, change in _delta(folder, "vmstat", _vmstat).items()},
+        kprobe_missed={name: change[0] for name, change in missed.items() if change[0]},
+    )
+
+
+def _meta(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        meta = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise RecordingError(str(path), "JSON", str(error), "mend it, or name another folder with --meta") from None
+    if not isinstance(meta, dict):
+        raise RecordingError(str(path), "a JSON object", type(meta).__name__, "mend it, or name another with --meta")
+    return meta
+
+
+def _text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > _BYTES_MAX:
+        raise RecordingError(str(path), f"a file of at most {_BYTES_MAX} bytes", f"{size}", "remove it")
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _delta(folder: Path, name: str, parse: Callable[[str], Counters]) -> Counters:
+    """What NAME.after counts more than NAME.before; empty unless both are there."""
+    before, after = folder / f"{name}.before", folder / f"{name}.after"
+    if not (before.is_file() and after.is_file()):
+        return {}
+    old, new = parse(_text(before)), parse(_text(after))
+    return {
+        label: [b - a for a, b in zip(old.get(label, [0] * len(counts)), counts, strict=False)]
+        for label, counts in new.items()
+    }
+
+
+def _interrupts(text: str) -> Counters:
+    """/proc/interrupts: one row an interrupt, one column a CPU of the header, then what it is for."""
+    lines = text.splitlines()
+    nr_cpus = len(lines[0].split()) if lines else 0
+    result: Counters = {}
+    for line in lines[1:]:
+        name, _, rest = line.partition(":")
+        words = rest.split()
+        counts = [int(word) for word in words[:nr_cpus] if word.isdecimal()]
+        if counts:
+            label = " ".join(words[len(counts) :]) or name.strip()
+            result[label] = _sum(result.get(label), counts)
+    return result
+
+
+def _sum(left: list[int] | None, right: list[int]) -> list[int]:
+    return right if left is None or len(left) != len(right) else [a + b for a, b in zip(left, right, strict=True)]
+
+
+def _vmstat(text: str) -> Counters:
+    pairs = (line.split() for line in text.splitlines())
+    return {pair[0]: [int(pair[1])] for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+
+def _kprobe_profile(text: str) -> Counters:
+    rows = (line.split() for line in text.splitlines())
+    return {row[0]: [int(row[2])] for row in rows if len(row) == 3 and row[2].isdecimal()}

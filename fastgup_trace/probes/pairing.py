@@ -1,0 +1,132 @@
+"""Which record ends what another began, and which interval of the same thread encloses a record.
+
+All columnar: a record is a pair (key, seq) of int64, the key a thread or a thread and something more, the seq its place
+in the recording. Answers are row numbers, -1 for none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+def ranks(*columns: Ints) -> list[Ints]:
+    """Several columns of keys as dense ranks that compare across the columns."""
+    _, rank = np.unique(np.concatenate(columns), return_inverse=True)
+    return [part.astype(np.int64) for part in np.split(rank.reshape(-1), np.cumsum([len(c) for c in columns])[:-1])]
+
+
+def joint(*columns: Ints) -> Ints:
+    """One key for rows that agree in all `columns`."""
+    key = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        _, rank = np.unique(column, return_inverse=True)
+        _, key = np.unique(key * (int(rank.max(initial=0)) + 1) + rank.reshape(-1), return_inverse=True)
+        key = key.reshape(-1).astype(np.int64)
+    return key
+
+
+def _order(key: Ints, seq: Ints, span: int) -> Ints:
+    return key * span + seq
+
+
+def _near(keys: Ints, seqs: Ints, point_keys: Ints, point_seqs: Ints, side: str) -> tuple[Ints, Ints, Ints]:
+    """Rows in (key, seq) order, and for each point the place in that order where it would go, and its key's rank."""
+    rank, point_rank = ranks(keys, point_keys)
+    low = int(min(seqs.min(initial=0), point_seqs.min(initial=0)))
+    span = int(max(seqs.max(initial=0), point_seqs.max(initial=0))) - low + 2
+    packed = _order(rank, seqs - low, span)
+    order = np.argsort(packed, kind="stable")
+    place = np.searchsorted(
+        packed[order], _order(point_rank, point_seqs - low, span), side="left" if side == "left" else "right"
+    )
+    return order.astype(np.int64), place.astype(np.int64), point_rank
+
+
+def last_before(keys: Ints, seqs: Ints, point_keys: Ints, point_seqs: Ints, *, or_at: bool = False) -> Ints:
+    """For each point the last row of the same key with a smaller seq (or an equal one with `or_at`)."""
+    if not len(keys):
+        return np.full(len(point_keys), -1, np.int64)
+    order, place, _ = _near(keys, seqs, point_keys, point_seqs, "right" if or_at else "left")
+    row = order[np.maximum(place - 1, 0)]
+    return np.where((place > 0) & (keys[row] == point_keys), row, -1)
+
+
+def next_after(keys: Ints, seqs: Ints, point_keys: Ints, point_seqs: Ints) -> Ints:
+    """For each point the first row of the same key with a greater seq."""
+    if not len(keys):
+        return np.full(len(point_keys), -1, np.int64)
+    order, place, _ = _near(keys, seqs, point_keys, point_seqs, "right")
+    row = order[np.minimum(place, len(order) - 1)]
+    return np.where((place < len(order)) & (keys[row] == point_keys), row, -1)
+
+
+def match(begin_keys: Ints, begin_seqs: Ints, end_keys: Ints, end_seqs: Ints) -> Ints:
+    """For each begin its end: the first later end of the same key at the same depth of nesting.
+
+    An end without a begin is skipped. A begin whose end was lost (a kretprobe that missed) stays unmatched, and what
+    it encloses or what follows it still finds its own end.
+    """
+    nr_begins = len(begin_keys)
+    if not nr_begins or not len(end_keys):
+        return np.full(nr_begins, -1, np.int64)
+    key = np.concatenate(ranks(begin_keys, end_keys))
+    seq = np.concatenate([begin_seqs, end_seqs])
+    is_end = np.arange(len(key)) >= nr_begins
+    order = np.lexsort((is_end, seq, key))
+    key, is_end = key[order], is_end[order]
+    depth = _depth(key, is_end)
+    # Within one key and one depth, rows in time order: an end closes the begin right before it.
+    again = np.lexsort((np.arange(len(key)), depth, key))
+    same = (key[again][1:] == key[again][:-1]) & (depth[again][1:] == depth[again][:-1])
+    pair = same & is_end[again][1:] & ~is_end[again][:-1]
+    result = np.full(nr_begins, -1, np.int64)
+    result[order[again[:-1][pair]]] = order[again[1:][pair]] - nr_begins
+    return result
+
+
+def _depth(key: Ints, is_end: npt.NDArray[np.bool_]) -> Ints:
+    """The depth that each row opens or closes, in (key, time) order; an end at depth 0 leaves it at 0."""
+    step = np.where(is_end, -1, 1)
+    total = np.cumsum(step)
+    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    start = np.repeat(total[first] - step[first], np.diff(np.r_[first, len(key)]))
+    level = total - start
+    # The running minimum of each key below 0 is what its surplus ends took away. One accumulate over all keys: each
+    # key's levels are shifted below those of the key before it.
+    group = np.cumsum(np.r_[0, (key[1:] != key[:-1]).astype(np.int64)])
+    shift = group * (2 * len(key) + 2)
+    floor = np.minimum.accumulate(np.minimum(level, 0) - shift) + shift
+    depth = level - floor
+    return np.where(is_end, depth + 1, depth).astype(np.int64)
+
+
+def enclosing(begin_keys: Ints, begin_seqs: Ints, end_seqs: Ints, point_keys: Ints, point_seqs: Ints) -> Ints:
+    """For each point the innermost interval of the same key around it (begin < point < end).
+
+    Intervals of one key nest or are apart, as those of `match` do.
+    """
+    nr = len(begin_keys)
+    if not nr or not len(point_keys):
+        return np.full(len(point_keys), -1, np.int64)
+    begin_rank, point_rank = ranks(begin_keys, point_keys)
+    key = np.concatenate([begin_rank, begin_rank, point_rank])
+    seq = np.concatenate([begin_seqs, end_seqs, point_seqs])
+    # At one seq: an end, then a point, then a begin: a point on an edge is outside.
+    kind = np.repeat(np.array([2, 0, 1]), [nr, nr, len(point_keys)])
+    order = np.lexsort((kind, seq, key))
+    key, kind = key[order], kind[order]
+    step = np.where(kind == 2, 1, np.where(kind == 0, -1, 0))
+    total = np.cumsum(step)
+    depth = np.where(kind == 0, total + 1, total)
+    # The interval around a point at depth d is the last begin of depth d before it.
+    again = np.lexsort((np.arange(len(key)), depth, key))
+    is_begin = kind[again] == 2
+    latest = np.maximum.accumulate(np.where(is_begin, np.arange(len(again)), -1))
+    found = np.where((kind[again] == 1) & (depth[again] > 0) & (latest >= 0), order[again[np.maximum(latest, 0)]], -1)
+    result = np.full(len(point_keys), -1, np.int64)
+    points = kind[again] == 1
+    result[order[again[points]] - 2 * nr] = found[points]
+    return result

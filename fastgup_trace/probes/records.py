@@ -1,0 +1,131 @@
+"""The records of a recording under one name each, however the tracer came by them: kprobe, tracepoint or function tracer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fastgup_trace.probes.rows import NULL, Ints, Rows, Words, stack, to_ints
+
+# Fields that the kernel holds as a number and prints as a word (the events' own print fmt); text recordings have the word.
+SYMBOLS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("table_alloc", "level"): ("pte", "pmd", "pud"),
+    ("table_free", "level"): ("pte", "pmd", "pud"),
+    ("table_free", "path"): ("immediate", "batched", "one_sync", "gather", "direct"),
+    ("thp_split_ipi", "kind"): ("tlbflush", "kick_all_cpus_sync", "smp_call_function", "gup_readers"),
+    # arch/arm64/kernel/smp.c of 3.13: enum ipi_msg_type, under the words of /proc/interrupts.
+    **{
+        (event, "nr"): (
+            "Rescheduling interrupts", "Function call interrupts", "Single function call interrupts",
+            "CPU stop interrupts", "Timer broadcast interrupts", "IRQ work interrupts",
+        )
+        for event in ("ipi_raise", "ipi_entry", "ipi_exit")
+    },
+    ("readers_wait", "where"): ("tlb_flush_mmu", "pte_free"),
+    # arch/x86/include/trace/events and include/trace/events/tlb.h: enum tlb_flush_reason.
+    ("tlb_flush", "reason"): (
+        "flush on task switch", "remote shootdown", "local shootdown", "local mm shootdown", "remote ipi send",
+    ),
+}  # fmt: skip
+
+# Fields whose values are words, and masks of CPUs (or arguments); all others must be integers.
+WORDS: Final = frozenset(
+    {"func.sym", "callsite.sym", "callback.sym", "filename", "comm", "child_comm", "s", "name", "rcuname", "gpevent",
+     "reason", "kind", "where", "level", "path"}
+)  # fmt: skip
+MASKS: Final = frozenset({"target_cpus", "cpumask", "args"})
+# The 2014 instrumentation's words in text, as /proc/interrupts has them.
+SYNONYMS: Final = {
+    "reschedule": "Rescheduling interrupts",
+    "call_func": "Function call interrupts",
+    "call_func_single": "Single function call interrupts",
+}
+
+
+def by_function(events: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """The function tracers' records as events of the function's name: `X` its entry, `X_ret` its return.
+
+    Where a probe of that name recorded too, it has the arguments, and the function tracer's records are left out.
+    """
+    plain = {name: table for name, table in events.items() if not name.startswith(("function:", "funcgraph_"))}
+    found: dict[str, pa.Table] = {}
+    for name, table in events.items():
+        if name.startswith("function:"):
+            found[name.removeprefix("function:")] = table
+    for event, suffix in (("funcgraph_entry", ""), ("funcgraph_exit", "_ret")):
+        if event in events and "func.sym" in events[event].schema.names:
+            table = events[event]
+            symbols = table["func.sym"].cast(pa.string())
+            for symbol in pc.unique(symbols).drop_null().to_pylist():
+                found[f"{symbol}{suffix}"] = table.filter(pc.equal(symbols, symbol))
+    return {**{name: table for name, table in found.items() if name.removesuffix("_ret") not in plain}, **plain}
+
+
+@dataclass(frozen=True)
+class Records:
+    """All records of a recording that a probe wants, by event name."""
+
+    events: Mapping[str, pa.Table]
+    words: Words
+
+    def __contains__(self, event: str) -> bool:
+        return event in self.names
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(name for name, table in self.events.items() if len(table))
+
+    def like(self, *patterns: str) -> list[str]:
+        """The events that have records and match a name or a prefix that ends in `*`, in the order of the patterns."""
+        return [
+            name
+            for pattern in patterns
+            for name in sorted(self.names)
+            if (name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern)
+        ]
+
+    def rows(self, *patterns: str, fields: tuple[str, ...] = ()) -> Rows:
+        """The records of these events in `seq` order, with `fields` (NULL where an event has not got one) and `event`."""
+        return stack([self._event(name, fields) for name in self.like(*patterns)])
+
+    def _event(self, name: str, fields: tuple[str, ...]) -> Rows:
+        table = self.events[name]
+        columns = {
+            "seq": to_ints(table["common_seq"], self.words),
+            "ts_ns": to_ints(table["common_ts_ns"], self.words),
+            "cpu": to_ints(table["common_cpu"], self.words),
+            "tid": to_ints(table["common_pid"], self.words),
+            "event": np.full(len(table), self.words.code(name)),
+        }
+        for field in fields:
+            if field in table.schema.names:
+                columns[field] = self._column(name, field, table[field])
+        return Rows(columns)
+
+    def _column(self, event: str, field: str, column: pa.ChunkedArray) -> Ints:
+        """A field as codes or integers; NULL throughout where a recording types it as something else."""
+        is_integer = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
+        symbols = SYMBOLS.get((event, field))
+        if symbols is not None and is_integer:
+            return self._symbolic(to_ints(column, self.words), symbols)
+        if pa.types.is_list(column.type) != (field in MASKS) or is_integer != (field not in WORDS | MASKS):
+            return np.full(len(column), NULL)
+        values = to_ints(column, self.words)
+        if field == "reason":
+            for theirs, ours in SYNONYMS.items():
+                values = np.where(values == self.code(theirs), self.code(ours), values)
+        return values
+
+    def _symbolic(self, values: Ints, symbols: tuple[str, ...]) -> Ints:
+        codes = self.words.codes(symbols)
+        known = (values >= 0) & (values < len(codes))
+        return np.where(known, codes[np.where(known, values, 0)], NULL)
+
+    def code(self, word: str) -> int:
+        return self.words.code(word)

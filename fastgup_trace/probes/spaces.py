@@ -1,0 +1,269 @@
+"""Address spaces: which mm_struct a kernel pointer meant at a time, and which mm a thread ran on.
+
+A pointer is reused once its mm_struct is freed, so a life begins where a pointer is seen alive after it was seen dying
+(mm_users 0, exit_mmap, a fullmm gather). A thread keeps its mm from fork to exec; what it runs on is told by the records
+in which a thread works on its own mm. Kernel threads (khugepaged, kswapd) work on others': a record's own pointer
+always wins over the thread's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from fastgup_trace.probes.context import Context
+from fastgup_trace.probes.pairing import joint, last_before, next_after, ranks
+from fastgup_trace.probes.records import Records
+from fastgup_trace.probes.rows import NULL, Bools, Ints, Rows, stack, to_table
+from fastgup_trace.schema import TABLES
+
+CLONE_VM: Final = 0x100
+CLONE_THREAD: Final = 0x10000
+FAULT_FLAG_REMOTE: Final = 0x80
+"""handle_mm_fault on another task's mm (ptrace, exec's new stack), since 4.6 (1b2ee1266ea6); 3.13 has USER there."""
+
+# Events in which a thread works on its own mm, and those that carry the pointer of any.
+OWN: Final = ("handle_mm_fault", "fault", "gup_fast", "gup_walk", "futex_again", "exit_mmap")
+ANY: Final = (
+    "tlb_gather_mmu", "tlb_gather_mmu_fullmm", "tlb_finish_mmu", "tlb_remove_table", "tlb_flush_mmu", "tlb_flush_at_*",
+    "free_pgtables", "__split_huge_pmd", "pmdp_invalidate", "pmdp_collapse_flush", "collapse_huge_page",
+    "collapse_and_free_pmd", "collapse_file", "collapse_pte_mapped_thp", "__gup_longterm_locked", "__get_user_pages",
+    "mm_khugepaged_scan_pmd", "mm_khugepaged_scan_file", "mm_collapse_huge_page",
+    "table_alloc", "table_free", "table_batch_flush", "tlb_flush", "thp_split_ipi", "readers_wait",
+    "flush_tlb_mm", "flush_tlb_range", "flush_tlb_page", "broadcast_tlb_mm_a15_erratum",
+)  # fmt: skip
+# A mm that only these touch may be a dead one: they do not begin a new life unless mm_users says so.
+NEUTRAL: Final = (
+    "tlb_finish_mmu", "tlb_flush_mmu", "tlb_flush_at_*", "free_pgtables", "tlb_remove_table", "tlb_flush",
+    "__split_huge_pmd", "pmdp_invalidate", "pmdp_collapse_flush", "collapse_huge_page", "collapse_and_free_pmd",
+    "collapse_file", "collapse_pte_mapped_thp", "mm_khugepaged_scan_pmd", "mm_khugepaged_scan_file",
+    "mm_collapse_huge_page", "table_free", "table_batch_flush", "thp_split_ipi", "readers_wait", "flush_tlb_mm",
+    "flush_tlb_range", "flush_tlb_page", "broadcast_tlb_mm_a15_erratum", "check_and_switch_context",
+)  # fmt: skip
+# Without any pointer (function tracer) a thread that calls one of these has a mm of its own.
+USERLAND: Final = (
+    "handle_mm_fault", "do_page_fault", "get_user_pages_fast", "__get_user_pages_fast", "internal_get_user_pages_fast",
+    "exit_mmap", "page_fault_user", "sys_enter", "sys_enter_*", "get_futex_key", "unmap_region",
+)  # fmt: skip
+POINTER_FIELDS: Final = ("mm", "users", "mm_users", "flags")
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """The `mm` table, and the lookups into it. Row numbers are int64 with NULL for none."""
+
+    table: pa.Table
+    _life_pointer: Ints
+    _life_seq: Ints
+    _seen: Rows  # thread, seq, mm: a thread on its own mm
+    _cuts: Rows  # tid, seq: a new task or an exec
+    _groups: dict[int, int]
+
+    def of(self, rows: Rows, pointers: Ints | None = None) -> Ints:
+        """The mm of each row: by its pointer, else the thread's at that moment."""
+        own = self.of_thread(rows["tid"], rows["seq"])
+        return own if pointers is None else np.where(pointers == NULL, own, self.of_pointer(pointers, rows["seq"]))
+
+    def of_pointer(self, pointers: Ints, seqs: Ints) -> Ints:
+        return _life_at(self._life_pointer, self._life_seq, pointers, seqs)
+
+    def of_thread(self, tids: Ints, seqs: Ints) -> Ints:
+        """The mm that each thread ran on: as last seen before, else next seen after, never across its exec."""
+        if not len(tids) or not len(self._seen):
+            return np.full(len(tids), NULL)
+        result = self._seen_by(tids, seqs, self._seen["tid"])
+        leader = np.array([self._groups.get(tid, tid) for tid in tids.tolist()], np.int64)
+        seen_leader = np.array([self._groups.get(tid, tid) for tid in self._seen["tid"].tolist()], np.int64)
+        lost = np.flatnonzero((result == NULL) & (tids > 0))
+        if len(lost):
+            result[lost] = self._seen_by(leader[lost], seqs[lost], seen_leader)
+        return np.where(tids > 0, result, NULL)
+
+    def _seen_by(self, keys: Ints, seqs: Ints, seen_keys: Ints) -> Ints:
+        cuts = self._cuts
+        point_cut = last_before(cuts["tid"], cuts["seq"], keys, seqs)
+        seen_cut = last_before(cuts["tid"], cuts["seq"], seen_keys, self._seen["seq"])
+        both = joint(np.concatenate([seen_keys, keys]), np.concatenate([seen_cut, point_cut]))
+        seen_epoch, epoch = both[: len(seen_keys)], both[len(seen_keys) :]
+        row = last_before(seen_epoch, self._seen["seq"], epoch, seqs, or_at=True)
+        row = np.where(row >= 0, row, next_after(seen_epoch, self._seen["seq"], epoch, seqs))
+        return self._seen.at("mm", row)
+
+
+def _life_at(life_pointer: Ints, life_seq: Ints, pointers: Ints, seqs: Ints) -> Ints:
+    row = last_before(life_pointer, life_seq, pointers, seqs, or_at=True)
+    return np.where(row >= 0, row, NULL)
+
+
+def find_spaces(records: Records, context: Context) -> Spaces:
+    """The address spaces of a recording, from every record that carries a pointer, else from its tasks."""
+    groups = thread_groups(records, context)
+    cuts = stack([_births(records), records.rows("sched_process_exec")])
+    cuts = Rows({name: cuts[name] for name in ("seq", "ts_ns", "cpu", "tid")})
+    sightings = _sightings(records, context)
+    if not len(sightings):
+        return _by_task(records, context, groups, cuts)
+    order = np.lexsort((sightings["seq"], sightings["mm"]))
+    sightings = sightings.take(order)
+    pointer = sightings["mm"]
+    new = _begins_life(pointer, sightings["alive"])
+    life = np.cumsum(new) - 1
+    # Lives in order of their first record are the rows of the mm table.
+    first = np.flatnonzero(new)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(sightings["seq"][first], kind="stable")] = np.arange(len(first))
+    sightings = sightings.having(
+        life=rank[life], reborn=(np.r_[False, pointer[1:] == pointer[:-1]] & new).astype(np.int64)
+    )
+    sightings = sightings.take(np.argsort(sightings["seq"], kind="stable"))
+    seen = sightings.take(np.flatnonzero(sightings["own"] == 1))
+    seen = Rows(
+        {"seq": seen["seq"], "ts_ns": seen["ts_ns"], "cpu": seen["cpu"], "tid": seen["owner"], "mm": seen["life"]}
+    )
+    by_row = np.argsort(rank)
+    table = _mm_table(records, context, groups, sightings, len(first))
+    return Spaces(table, pointer[first][by_row], _life_starts(sightings), seen, cuts, groups)
+
+
+def _life_starts(sightings: Rows) -> Ints:
+    """The first seq of each life; a pointer's first life reaches back to the recording's start."""
+    _, start = np.unique(sightings["life"], return_index=True)
+    reborn = sightings["reborn"][start] == 1
+    return np.where(reborn, sightings["seq"][start], 0)
+
+
+def _sightings(records: Records, context: Context) -> Rows:
+    """Every record with a mm pointer: mm, users, owner (the thread whose mm it is), own, alive (1, 0, NULL: can't tell)."""
+    own, other = records.rows(*OWN, fields=POINTER_FIELDS), records.rows(*ANY, fields=POINTER_FIELDS)
+    event = own["event"]
+    remote = (
+        (event == records.code("handle_mm_fault")) & (own["flags"] != NULL) & (own["flags"] & FAULT_FLAG_REMOTE != 0)
+    )
+    remote &= context.kernel >= (4, 6)
+    own = own.having(owner=own["tid"], own=(~remote).astype(np.int64))
+    other = other.having(owner=NULL, own=0)
+    rows = stack([own, other, _switches(records)])
+    users = np.where(rows["users"] != NULL, rows["users"], rows["mm_users"])
+    dying = _is(rows, records, ("exit_mmap", "tlb_gather_mmu_fullmm")) | (users == 0)
+    alive = np.where(dying, 0, np.where(_is(rows, records, NEUTRAL) & (users < 1), NULL, 1))
+    rows = rows.having(users=users, alive=alive)
+    return rows.take(np.flatnonzero((rows["mm"] != NULL) & (rows["mm"] != 0)))
+
+
+def _is(rows: Rows, records: Records, patterns: tuple[str, ...]) -> Bools:
+    return np.isin(rows["event"], records.words.codes(records.like(*patterns)))
+
+
+def _switches(records: Records) -> Rows:
+    """check_and_switch_context(mm) of arm64: right after a sched_switch on the CPU it names the mm of the thread to come."""
+    rows = records.rows("check_and_switch_context", fields=("mm", "users"))
+    switches = records.rows("sched_switch", fields=("prev_pid", "next_pid"))
+    if not len(rows):
+        return rows
+    row = last_before(switches["cpu"], switches["seq"], rows["cpu"], rows["seq"])
+    owner = np.where(switches.at("prev_pid", row) == rows["tid"], switches.at("next_pid", row), rows["tid"])
+    return rows.having(owner=owner, own=(owner > 0).astype(np.int64))
+
+
+def _begins_life(pointer: Ints, alive: Ints) -> Bools:
+    """Rows in (pointer, seq) order: True where a pointer is new, or is alive after it was dying."""
+    new = np.r_[True, pointer[1:] != pointer[:-1]]
+    told = np.flatnonzero((alive != NULL) | new)
+    state = np.where(alive[told] == NULL, 1, alive[told])
+    again = np.r_[False, (state[1:] == 1) & (state[:-1] == 0)] & ~new[told]
+    new[told[again]] = True
+    return new
+
+
+def _births(records: Records) -> Rows:
+    rows = records.rows("sched_process_fork", "task_newtask", fields=("child_pid", "pid"))
+    return rows.having(tid=np.where(rows["child_pid"] != NULL, rows["child_pid"], rows["pid"]))
+
+
+def thread_groups(records: Records, context: Context) -> dict[int, int]:
+    """tid -> tgid: as the tracer saved them, else from CLONE_THREAD."""
+    groups = {tid: tgid for tid, tgid in context.tgids.items() if tid > 0 and tgid > 0}
+    rows = records.rows("task_newtask", fields=("pid", "clone_flags"))
+    for parent, child, flags in zip(
+        rows["tid"].tolist(), rows["pid"].tolist(), rows["clone_flags"].tolist(), strict=True
+    ):
+        groups[child] = groups.get(parent, parent) if flags != NULL and flags & CLONE_THREAD else child
+    return groups
+
+
+def _mm_table(records: Records, context: Context, groups: dict[int, int], sightings: Rows, lives: int) -> pa.Table:
+    """One row a life: its process, its span and its users."""
+    life, seq = sightings["life"], sightings["seq"]
+    _, start = np.unique(life, return_index=True)
+    pid = np.full(lives, NULL)
+    for claim in (sightings["alive"] == 0, sightings["own"] == 1):  # the later claim is the better one
+        rows = np.flatnonzero(claim)[::-1]
+        owner = np.where(sightings["owner"][rows] != NULL, sightings["owner"][rows], sightings["tid"][rows])
+        pid[life[rows]] = [groups.get(tid, tid) for tid in owner.tolist()]
+    users = np.full(lives, NULL)
+    np.maximum.at(users, life, sightings["users"])
+    died = np.full(lives, NULL)
+    dying = np.flatnonzero(sightings["alive"] == 0)
+    died[life[dying]] = sightings["ts_ns"][dying]
+    births = _births(records)
+    born = last_before(births["tid"], births["seq"], pid, seq[start]) >= 0
+    born |= sightings["reborn"][start] == 1
+    end = np.zeros(lives, np.int64)
+    end[life] = seq
+    rows = Rows(
+        {
+            "seq": seq[start], "ts_ns": sightings["ts_ns"][start], "cpu": sightings["cpu"][start], "tid": pid,
+            "pid": pid, "comm": _comms(records, context, pid, end), "pointer": sightings["mm"][start],
+            "born_ns": np.where(born, sightings["ts_ns"][start], NULL), "died_ns": died, "users_max": users,
+        }
+    )  # fmt: skip
+    return to_table("mm", rows, records.words)
+
+
+def _comms(records: Records, context: Context, pid: Ints, end: Ints) -> Ints:
+    """The process's name by the end of a life: of its last exec, else of its fork, else as the tracer saved it."""
+    execs = records.rows("sched_process_exec", fields=("filename",))
+    forks = records.rows("sched_process_fork", fields=("child_pid", "child_comm"))
+    by_exec = last_before(execs["tid"], execs["seq"], pid, end)
+    by_fork = last_before(forks["child_pid"], forks["seq"], pid, end)
+    words = records.words
+    result = []
+    for process, exec_row, fork_row in zip(pid.tolist(), by_exec.tolist(), by_fork.tolist(), strict=True):
+        name = context.comms.get(process)
+        if exec_row >= 0 and execs["filename"][exec_row] != NULL:
+            # TASK_COMM_LEN is 16 with the NUL; begin_new_exec takes the file's last component.
+            name = words.texts[execs["filename"][exec_row]].rsplit("/", 1)[-1][:15]
+        elif fork_row >= 0 and forks["child_comm"][fork_row] != NULL:
+            name = words.texts[forks["child_comm"][fork_row]]
+        result.append(NULL if name is None else words.code(name))
+    return np.array(result, np.int64)
+
+
+def _by_task(records: Records, context: Context, groups: dict[int, int], cuts: Rows) -> Spaces:
+    """Without a single pointer: one mm a process and exec, inferred from who called what."""
+    rows = records.rows(*USERLAND)
+    rows = rows.take(np.flatnonzero(rows["tid"] > 0))
+    if not len(rows):
+        return Spaces(TABLES["mm"].empty_table(), *(np.zeros(0, np.int64),) * 2, Rows(), cuts, groups)
+    group = np.array([groups.get(tid, tid) for tid in rows["tid"].tolist()], np.int64)
+    cut = last_before(cuts["tid"], cuts["seq"], group, rows["seq"])
+    key = joint(group, cut)
+    _, first = np.unique(key, return_index=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    life = rank[ranks(key)[0]]
+    first = np.sort(first)
+    end = np.zeros(len(first), np.int64)
+    end[life] = rows["seq"]
+    table = to_table(
+        "mm",
+        rows.take(first).having(
+            pid=group[first], comm=_comms(records, context, group[first], end), evidence=records.code("inferred")
+        ),
+        records.words,
+    )
+    seen = Rows({"seq": rows["seq"], "ts_ns": rows["ts_ns"], "cpu": rows["cpu"], "tid": rows["tid"], "mm": life})
+    return Spaces(table, *(np.zeros(0, np.int64),) * 2, seen, cuts, groups)

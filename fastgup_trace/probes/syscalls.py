@@ -1,0 +1,116 @@
+"""vma_op: the system calls that change an address space, and which of them a record lies in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from fastgup_trace.probes.context import Context
+from fastgup_trace.probes.pairing import enclosing, joint, match, next_after
+from fastgup_trace.probes.records import Records
+from fastgup_trace.probes.rows import NULL, Ints, Rows, stack
+
+# System call -> (op, field of the address, field of the length), under the names of include/linux/syscalls.h.
+CALLS: Final[Mapping[str, tuple[str, str | None, str | None]]] = {
+    "mmap": ("mmap", "addr", "len"),
+    "mmap_pgoff": ("mmap", "addr", "len"),
+    "mmap2": ("mmap", "addr", "len"),
+    "munmap": ("munmap", "addr", "len"),
+    "mremap": ("mremap", "addr", "old_len"),
+    "brk": ("brk", "brk", None),
+    "mprotect": ("mprotect", "start", "len"),
+    "madvise": ("madvise", "start", "len_in"),
+    "execve": ("exec", None, None),
+    "execveat": ("exec", None, None),
+    "exit_group": ("exit", None, None),
+}
+# raw_syscalls: number -> name (include/uapi/asm-generic/unistd.h; arch/x86/entry/syscalls/syscall_64.tbl).
+NUMBERS: Final[Mapping[str, Mapping[int, str]]] = {
+    "arm64": {
+        94: "exit_group", 214: "brk", 215: "munmap", 216: "mremap", 221: "execve", 222: "mmap", 226: "mprotect",
+        233: "madvise", 281: "execveat",
+    },
+    "x86_64": {
+        9: "mmap", 10: "mprotect", 11: "munmap", 12: "brk", 25: "mremap", 28: "madvise", 59: "execve",
+        231: "exit_group", 322: "execveat",
+    },
+}  # fmt: skip
+FIELDS: Final = ("addr", "len", "old_len", "brk", "start", "len_in", "behavior")
+
+
+@dataclass(frozen=True)
+class Calls:
+    """System calls as rows with `op`, `address`, `length`, `advice`, `result`, `end_ns`, `end_seq`."""
+
+    rows: Rows
+
+    def around(self, points: Rows) -> Ints:
+        """For each point the row of the system call that its thread is in, -1 for none."""
+        rows = self.rows
+        return enclosing(rows["tid"], rows["seq"], rows["end_seq"], points["tid"], points["seq"])
+
+
+def find_calls(records: Records, context: Context) -> Calls:
+    """Every enter with the exit that follows it on its thread; one that never returned has no end."""
+    enters = stack([_enters(records), _raw(records, context)])
+    exits = stack(
+        [
+            records.rows(*(f"sys_exit_{name}" for name in CALLS), fields=("ret",)).having(raw=0),
+            records.rows("sys_exit", fields=("ret",)).having(raw=1),
+        ]
+    )
+    if not len(enters):
+        return Calls(Rows())
+    # An exit has the event of its enter (or any number, for raw_syscalls, whose ids need not be read).
+    names = dict(zip(records.words.codes(f"sys_exit_{n}" for n in CALLS), records.words.codes(CALLS), strict=True))
+    kind = np.array([names.get(event, -1) for event in exits["event"].tolist()], np.int64)
+    begin_key = joint(np.r_[enters["tid"], exits["tid"]], np.r_[np.where(enters["raw"] == 1, -1, enters["call"]), kind])
+    end = match(begin_key[: len(enters)], enters["seq"], begin_key[len(enters) :], exits["seq"])
+    open_end = next_after(enters["tid"], enters["seq"], enters["tid"], enters["seq"])
+    forever = np.where(open_end >= 0, enters.at("seq", open_end) - 1, np.iinfo(np.int64).max)
+    end_seq = np.where(end >= 0, exits.at("seq", end), np.maximum(forever, enters["seq"] + 1))
+    return Calls(enters.having(end_ns=exits.at("ts_ns", end), end_seq=end_seq, result=exits.at("ret", end)))
+
+
+def _enters(records: Records) -> Rows:
+    parts = []
+    for name, (op, address, length) in CALLS.items():
+        rows = records.rows(f"sys_enter_{name}", fields=FIELDS)
+        parts.append(
+            rows.having(
+                raw=0,
+                call=records.code(name),
+                op=records.code(op),
+                address=rows[address] if address else NULL,
+                length=rows[length] if length else NULL,
+                advice=rows["behavior"],
+            )
+        )
+    return stack(parts)
+
+
+def _raw(records: Records, context: Context) -> Rows:
+    """sys_enter of raw_syscalls: the number and six arguments. 32-bit numbers are another table: not read."""
+    rows = records.rows("sys_enter", fields=("id", "args"))
+    numbers = NUMBERS.get(context.arch)
+    if not len(rows) or numbers is None:
+        return Rows()
+    rows = rows.take(np.flatnonzero(np.isin(rows["id"], list(numbers))))
+    name = [numbers[number] for number in rows["id"].tolist()]
+    masks = records.words.masks
+    args = [(*masks[code], 0, 0, 0)[:3] if code != NULL else (NULL,) * 3 for code in rows["args"].tolist()]
+    signed = np.array(args, np.uint64 if NULL not in {a[0] for a in args} else object).reshape(-1, 3)
+    first, second, third = (signed[:, i].astype(np.uint64).astype(np.int64) for i in range(3))
+    has_address = np.array([CALLS[n][1] is not None for n in name], bool)
+    has_length = np.array([CALLS[n][2] is not None for n in name], bool)
+    return rows.having(
+        raw=1,
+        call=records.words.codes(name),
+        op=records.words.codes(CALLS[n][0] for n in name),
+        address=np.where(has_address, first, NULL),
+        length=np.where(has_length, second, NULL),
+        advice=np.where(np.array(name) == "madvise", third, NULL),
+    )
