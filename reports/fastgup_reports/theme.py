@@ -112,18 +112,21 @@ TIME: Final = "time since the start of the recording (s)"
 
 def layout(rows: int = 1) -> dict[str, Any]:
     """The layout that every figure of `rows` plots starts from. The page sets inks and grid lines, in the browser."""
+    height = 400 if rows == 1 else 120 + 250 * rows
+    # The legend stands above the titles of the plots and makes room for itself, of however many rows it is.
+    above = 1 + (8 if rows == 1 else 26) / (height - 100)
     return {
         "template": "none",
-        "height": 400 if rows == 1 else 120 + 250 * rows,
-        "margin": {"l": 70, "r": 20, "t": 70, "b": 60},
+        "height": height,
+        "margin": {"l": 70, "r": 44, "t": 40, "b": 60},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"size": 13},
         "hoverlabel": {"font": {"size": 12}, "align": "left"},
         "hovermode": "closest",
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top"},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": above, "yanchor": "bottom"},
         "showlegend": True,
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#8a939c", "activecolor": "#5b6570"},
+        "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": "#8a939c", "activecolor": "#5b6570"},
         "bargap": 0.18,
         "bargroupgap": 0.04,
     }

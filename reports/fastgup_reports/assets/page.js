@@ -34,6 +34,12 @@
     for (const plot of plots) Plotly.relayout(plot, inks(plot.layout));
   }
 
+  // A plot keeps its width on the screen; paper is narrower: 680 px lie within the margins of A4 and of letter.
+  function fit(toPaper) {
+    const change = toPaper ? { width: 680, autosize: false } : { width: null, autosize: true };
+    for (const plot of plots) Plotly.relayout(plot, { ...inks(plot.layout), ...change });
+  }
+
   for (const source of document.querySelectorAll("script.figure")) {
     const plot = document.getElementById(source.dataset.plot);
     const figure = JSON.parse(source.textContent);
@@ -43,5 +49,5 @@
     });
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
-  matchMedia("print").addEventListener("change", paint);
+  matchMedia("print").addEventListener("change", (media) => fit(media.matches));
 })();

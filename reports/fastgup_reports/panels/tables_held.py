@@ -18,8 +18,8 @@ tells: Final = ("tables", "freed")
 needs: Final = {"table": ("unlinked_ns", "freed_ns", "path"), "batch": ("first_ns", "queued_ns", "freed_ns")}
 
 MEASURES: Final = {
-    "tables": "Tables unlinked but not yet free, on any path",
-    "bytes": "Memory held for RCU: tables from unlink to free, and their batch pages",
+    "tables": "Tables unlinked but not yet free",
+    "bytes": "Bytes held for RCU, batch pages included",
 }
 
 
