@@ -17,10 +17,12 @@ from itertools import chain
 from pathlib import Path
 
 from fastgup_trace.errors import RecordingError
+from fastgup_trace.ingest.ftrace_text.decode import Decoder
 from fastgup_trace.ingest.ftrace_text.graph import Drawing, ReportCalls, is_drawn
 from fastgup_trace.ingest.ftrace_text.lines import RECORD, Header, Lines
 from fastgup_trace.ingest.ftrace_text.losses import Losses
 from fastgup_trace.ingest.ftrace_text.source import compression, text_blocks, uncompressed_head
+from fastgup_trace.ingest.ftrace_text.values import Dialect
 from fastgup_trace.ingest.ftrace_text.window import Gatherer
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
 
@@ -72,14 +74,18 @@ def open_ftrace_text(path: Path, *, wanted: Wanted | None = None, progress: Prog
         )
     timed = not isinstance(reader, Drawing) or reader.timed
     losses: list[Loss] = []
-    comms: dict[int, str] = {0: "<idle>"}
+    comms: dict[int, str] = {}
     tgids: dict[int, int] = {}
     details: dict[str, object] = {}
     if not timed:
         details["times"] = "not recorded: common_ts_ns is the record's position"
     if header.entries:
         details["entries_in_buffer"], details["entries_written"] = header.entries
-    gatherer = Gatherer(wanted, timed, _long_bits(first.text))
+    if timed and not parsed[0].fraction_digits:
+        details["times"] = "ticks of a clock that the text does not name"
+    # The flags have a migrate-disable column since 5.15 (commit 54357f0c9149).
+    dialect = Dialect(_long_bits(first.text), "migrate-disable" in header.flag_columns, header.is_report)
+    gatherer = Gatherer(wanted, timed, dialect, Decoder(dialect.modern))
 
     def windows() -> Iterator[Window]:
         tracker = Losses(losses)
@@ -130,7 +136,7 @@ def _long_bits(text: bytes) -> int | None:
 def _tasks(lines: Lines, comms: dict[int, str], tgids: dict[int, int]) -> None:
     for comm, pid_text, tgid in lines.tasks:
         pid = int(pid_text)
-        if comm and comm != b"<...>":
+        if comm not in {b"", b"<...>", b"<idle>"}:
             comms[pid] = comm.decode("utf-8", "replace")
         if tgid[:1].isdigit():
             tgids[pid] = int(tgid)

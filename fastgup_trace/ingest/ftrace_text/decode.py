@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from fastgup_trace.ingest.ftrace_text.lines import Int64s
-from fastgup_trace.ingest.ftrace_text.patterns import EVENT_PATTERNS, Pattern, guess, guess_syscall, pattern
+from fastgup_trace.ingest.ftrace_text.patterns import Pattern, guess, guess_syscall, known_patterns, pattern
 
 _GUESSES_MAX = 8
 """Shapes that the bodies of one event may have beyond the known ones."""
@@ -44,7 +44,7 @@ def event_of(key: bytes) -> Event:
 
 
 _FORM_PATTERNS: dict[str, tuple[str, ...]] = {
-    "exit": ("{ret:long}", "__syscall_nr={__syscall_nr:d} ret={ret:d}"),
+    "exit": ("{ret:long}", "__syscall_nr={__syscall_nr:d} ret={ret:long}"),
     "function": ("{parent_ip:sym}", "ip={ip:x} parent_ip={parent_ip:x}", ""),
 }
 
@@ -54,8 +54,9 @@ Words = Iterator[tuple[str, str, Int64s, pa.Array]]
 
 @dataclass
 class Decoder:
-    """Knows the shapes of each event's bodies, and learns those that are not in `EVENT_PATTERNS`."""
+    """Knows the shapes of each event's bodies, and learns those that `patterns` does not."""
 
+    modern: bool = False
     shapes: dict[str, list[Pattern]] = field(default_factory=dict)
     guesses: dict[str, int] = field(default_factory=dict)
 
@@ -63,7 +64,7 @@ class Decoder:
         """Split `bodies` into words. Only `fields` (NAME or NAME.sym), or all; `misfits` gets rows without a shape."""
         if event.form == "stack":
             return
-        known = _FORM_PATTERNS.get(event.form) or EVENT_PATTERNS.get(event.name, ())
+        known = _FORM_PATTERNS.get(event.form) or known_patterns(event.name, self.modern)
         shapes = self.shapes.setdefault(event.name, [pattern(text) for text in known])
         rows: Int64s = np.arange(len(bodies))
         tried = 0
@@ -73,7 +74,7 @@ class Decoder:
                     misfits.extend(rows.tolist())
                     return
                 self.guesses[event.name] = self.guesses.get(event.name, 0) + 1
-                guessed = guess_syscall(bodies[0]) if event.form == "enter" else guess(bodies[0])
+                guessed = guess_syscall(event.name, bodies[0]) if event.form == "enter" else guess(bodies[0])
                 shapes.append(guessed if guessed.regex.match(bodies[0]) else pattern("{text:s}"))
             shape = shapes[tried]
             tried += 1

@@ -173,9 +173,9 @@ class ReportCalls:
                 if key.startswith(b"function:"):
                     func, _, parent = lines.bodies[row].strip().partition(b" <-- ")
                     if raw := _RAW_FUNCTION.match(func):
-                        func, parent = b"0x" + raw[1], func
+                        func, parent = raw[1], raw[2]
                     lines.keys[row], lines.bodies[row] = func + b" <-", parent
         return lines, calls
 
 
-_RAW_FUNCTION = re.compile(rb"ip=(?:0x)?([0-9a-f]{1,16}) ")
+_RAW_FUNCTION = re.compile(rb"ip=(\S+) parent_ip=(\S+)")

@@ -4,15 +4,19 @@ A pattern is the event's print format with the *format's* field names in braces,
 another name comes out under the right one: `comm={parent_comm:s} pid={parent_pid:d}`. Kinds:
 
     d       decimal, to int64
-    x       hexadecimal with or without 0x, (nil), to uint64
+    u       decimal, printed signed, of an unsigned field, to uint64
+    x       hexadecimal with or without 0x, to uint64
+    p       a pointer: to NAME, or to NAME.hashed where the kernel printed a hash of it (4.15 and later)
     s       text, to a dictionary
     sym     a function, `NAME+0x0/0x80`, `NAME` or a bare address: to NAME.sym and, where an address, NAME
     probe   as sym, but bare addresses have no 0x
     mask    a cpumask or bitmask, `00000000,0000000f`, to list<uint64>
+    cpus    a cpumask, which trace-cmd writes as a list, `0-1,3`; to list<uint64>
     words   hexadecimal numbers with commas, to list<uint64>
     long    hexadecimal of a signed long, to int64
     state   task state letters, to int64
-    a|b|c   symbols of 0, 1, 2
+    futex   names of futex commands and flags, to int64
+    a|b|c   symbols of 0, 1, 2, or the number
     auto    whatever it looks like
 """
 
@@ -25,14 +29,18 @@ from functools import lru_cache
 _HEX = rb"(?:0x)?[0-9a-fA-F]+|\(nil\)|\(null\)|\(_+ptrval_+\)"
 _VALUES: dict[str, bytes] = {
     "d": rb"-?\d+",
+    "u": rb"-?\d+",
     "x": _HEX,
+    "p": _HEX,
     "s": rb".*?",
     "sym": rb"\S+?(?: \[\w+\])?",
     "probe": rb"[^()<\n]+?",
     "mask": rb"[0-9a-f,]+|ARRAY\[[0-9a-f, ]*\]",
+    "cpus": rb"[0-9a-f,-]+",
     "words": rb"[0-9a-f, ]*|ARRAY\[[0-9a-f, ]*\]",
     "long": rb"(?:0x)?[0-9a-fA-F]+",
     "state": rb"[A-Za-z+|]+",
+    "futex": rb"[A-Z_0-9a-fx|]+",
     "auto": rb".*?",
 }
 
@@ -62,8 +70,16 @@ def pattern(text: str) -> Pattern:
 
 # Print formats by event: the newest first, then older kernels', then trace-cmd's own (its plugins).
 # Sources: include/trace/events/*.h of 3.10, 3.18, 4.19, 6.1, 6.12; the format files of the recordings.
-_MM = "mm={mm:x} "
-_CSD = ("func={func:sym}, csd={csd:x}", "func={func:sym} csd={csd:x}")
+_MM = "mm={mm:p} "
+_CSD = ("func={func:sym}, csd={csd:p}", "func={func:sym} csd={csd:p}")
+# SCAN_* of mm/khugepaged.c, as 6.1 numbers them and 6.12 goes on; 0 and 1 are the same since 4.6.
+_SCAN = (
+    "failed|succeeded|pmd_null|pmd_none|page_pmd_mapped|exceed_none_pte|exceed_swap_pte|exceed_shared_pte|"
+    "pte_non_present|pte_uffd_wp|pte_mapped_hugepage|no_writable_page|lack_referenced_page|page_null|scan_aborted|"
+    "not_suitable_page_count|page_not_in_lru|page_locked|page_not_anon|page_compound|no_process_for_page|vma_null|"
+    "vma_check_failed|not_suitable_address_range|could_not_delete_page_from_lru|alloc_huge_page_failed|"
+    "ccgroup_charge_failed|truncated|page_has_private|store_failed|copy_poisoned_page|page_filled"
+)
 _LEVEL = "level={level:pte|pmd|pud} "
 EVENT_PATTERNS: dict[str, tuple[str, ...]] = {
     "sched_switch": (
@@ -101,30 +117,32 @@ EVENT_PATTERNS: dict[str, tuple[str, ...]] = {
     "ipi_raise": (
         "target_mask={target_cpus:mask} ({reason:s})",
         "target_cpus={target_cpus:mask} reason={reason:s}",
+        "target_mask={mask:x} nr={nr:d} reason={:s} ip={ip:x}",
+        "mask={mask:x} nr={nr:d} ip={ip:x}",
     ),
-    **dict.fromkeys(("ipi_entry", "ipi_exit"), ("({reason:s})", "reason={reason:s}")),
+    **dict.fromkeys(("ipi_entry", "ipi_exit"), ("({reason:s})", "reason={reason:s}", "nr={nr:d} reason={:s}")),
     "ipi_send_cpu": ("cpu={cpu:d} callsite={callsite:sym} callback={callback:sym}",),
-    "ipi_send_cpumask": ("cpumask={cpumask:mask} callsite={callsite:sym} callback={callback:sym}",),
-    "csd_queue_cpu": ("cpu={cpu:d} callsite={callsite:sym} func={func:sym} csd={csd:x}",),
+    "ipi_send_cpumask": ("cpumask={cpumask:cpus} callsite={callsite:sym} callback={callback:sym}",),
+    "csd_queue_cpu": ("cpu={cpu:d} callsite={callsite:sym} func={func:sym} csd={csd:p}",),
     **dict.fromkeys(("csd_function_entry", "csd_function_exit"), _CSD),
     "rcu_utilization": ("s={s:s}", "{s:s}"),
     "rcu_callback": (
-        "{rcuname:s} rhp={rhp:x} func={func:sym} {qlen_lazy:d}/{qlen:d}",
-        "{rcuname:s} rhp={rhp:x} func={func:sym} {qlen:d}",
-        "rcuname={rcuname:s} rhp={rhp:x} func={func:sym} qlen_lazy={qlen_lazy:d} qlen={qlen:d}",
-        "rcuname={rcuname:s} rhp={rhp:x} func={func:sym} qlen={qlen:d}",
+        "{rcuname:s} rhp={rhp:p} func={func:sym} {qlen_lazy:d}/{qlen:d}",
+        "{rcuname:s} rhp={rhp:p} func={func:sym} {qlen:d}",
+        "rcuname={rcuname:s} rhp={rhp:p} func={func:sym} qlen_lazy={qlen_lazy:d} qlen={qlen:d}",
+        "rcuname={rcuname:s} rhp={rhp:p} func={func:sym} qlen={qlen:d}",
     ),
     "rcu_kfree_callback": (
-        "{rcuname:s} rhp={rhp:x} func={offset:d} {qlen_lazy:d}/{qlen:d}",
-        "{rcuname:s} rhp={rhp:x} func={offset:d} {qlen:d}",
+        "{rcuname:s} rhp={rhp:p} func={offset:d} {qlen_lazy:d}/{qlen:d}",
+        "{rcuname:s} rhp={rhp:p} func={offset:d} {qlen:d}",
     ),
     "rcu_invoke_callback": (
-        "{rcuname:s} rhp={rhp:x} func={func:sym}",
-        "rcuname={rcuname:s} rhp={rhp:x} func={func:sym}",
+        "rcuname={rcuname:s} rhp={rhp:p} func={func:sym}",
+        "{rcuname:s} rhp={rhp:p} func={func:sym}",
     ),
-    "rcu_invoke_kfree_callback": ("{rcuname:s} rhp={rhp:x} func={offset:d}",),
+    "rcu_invoke_kfree_callback": ("{rcuname:s} rhp={rhp:p} func={offset:d}",),
     "rcu_grace_period": (
-        "{rcuname:s} {gp_seq:d} {gpevent:s}",
+        "{rcuname:s} {gpnum:d} {gpevent:s}",
         "rcuname={rcuname:s} gp_seq={gp_seq:d} gpevent={gpevent:s}",
         "rcuname={rcuname:s} gpnum={gpnum:d} gpevent={gpevent:s}",
     ),
@@ -134,36 +152,46 @@ EVENT_PATTERNS: dict[str, tuple[str, ...]] = {
         "rcuname={rcuname:s} qlen_lazy={qlen_lazy:d} qlen={qlen:d} blimit={blimit:d}",
     ),
     "rcu_batch_end": (
-        "{rcuname:s} CBs-invoked={callbacks_invoked:d} idle={idle:s}",
+        "{rcuname:s} CBs-invoked={callbacks_invoked:d} idle={cb:.|C}{nr:.|S}{iit:.|I}{risk:.|R}",
+        "{rcuname:s} CBs-invoked={callbacks_invoked:d} idle={:s}",  # trace-cmd does not print what it means to.
         "rcuname={rcuname:s} callbacks_invoked={callbacks_invoked:d} cb={cb:d} nr={nr:d} iit={iit:d} risk={risk:d}",
     ),
     "sys_enter": ("NR {id:d} ({args:words})", "id={id:d} args={args:words}"),
     "sys_exit": ("NR {id:d} = {ret:d}", "id={id:d} ret={ret:d}"),
     "mm_khugepaged_scan_pmd": (
-        "mm={mm:x}, scan_pfn={pfn:x}, writable={writable:d}, referenced={referenced:d},"
-        " none_or_zero={none_or_zero:d}, status={status:s}, unmapped={unmapped:d}",
+        "mm={mm:p}, scan_pfn={pfn:x}, writable={writable:d}, referenced={referenced:d},"
+        " none_or_zero={none_or_zero:d}, status={status:" + _SCAN + "}, unmapped={unmapped:d}",
+    ),
+    "mm_collapse_huge_page": ("mm={mm:p}, isolated={isolated:d}, status={status:" + _SCAN + "}",),
+    "mm_collapse_huge_page_swapin": (
+        "mm={mm:p}, swapped_in={swapped_in:d}, referenced={referenced:d}, ret={ret:d}",
     ),
     "mm_collapse_huge_page_isolate": (
         "scan_pfn={pfn:x}, none_or_zero={none_or_zero:d}, referenced={referenced:d}, writable={writable:d},"
-        " status={status:s}",
+        " status={status:" + _SCAN + "}",
     ),
     "mm_khugepaged_scan_file": (
-        "mm={mm:x}, scan_pfn={pfn:x}, filename={filename:s}, present={present:d}, swap={swap:d}, result={result:s}",
+        "mm={mm:p}, scan_pfn={pfn:x}, filename={filename:s}, present={present:d}, swap={swap:d}, result={result:"
+        + _SCAN + "}",
     ),
     "tlb_flush": (
-        "pages:{pages:d} reason:{:s} ({reason:d})",
-        "pages={pages:d} reason={:s} ({reason:d})",
+        "pages:{pages:u} reason:{:s} ({reason:d})",
+        "pages={pages:u} reason={:s} ({reason:d})",
+        "pages={pages:u} reason={reason:d}",
         _MM + "start={start:x} end={end:x} fullmm={fullmm:d}",
+    ),
+    **dict.fromkeys(
+        ("page_fault_user", "page_fault_kernel"), ("address={address:x} ip={ip:sym} error_code={error_code:x}",)
     ),
     # The system `fastgup` of the instrumented 3.10, 3.13 and 3.18 kernels.
     "table_alloc": (_MM + _LEVEL + "pfn={pfn:x} addr={addr:x}",),
     "table_free": (
         _MM + "mm_users={mm_users:d} " + _LEVEL + "pfn={pfn:x} addr={addr:x}"
-        " path={path:immediate|batched|one_sync|gather|direct} batch={batch:x} slot={slot:d} fullmm={fullmm:d}"
+        " path={path:immediate|batched|one_sync|gather|direct} batch={batch:p} slot={slot:d} fullmm={fullmm:d}"
         " ip={ip:x}",
     ),
-    "table_batch_flush": (_MM + "mm_users={mm_users:d} batch={batch:x} nr={nr:d} fullmm={fullmm:d}",),
-    "table_batch_freed": ("batch={batch:x} nr={nr:d}",),
+    "table_batch_flush": (_MM + "mm_users={mm_users:d} batch={batch:p} nr={nr:d} fullmm={fullmm:d}",),
+    "table_batch_freed": ("batch={batch:p} nr={nr:d}",),
     "table_one_sync": ("pfn={pfn:x} phase={phase:d}",),
     "thp_split_ipi": (
         _MM + "addr={addr:x} kind={kind:tlbflush|kick_all_cpus_sync|smp_call_function|gup_readers} phase={phase:d}",
@@ -211,23 +239,46 @@ def guess(body: bytes) -> Pattern:
         else:
             text += ", " if gap.endswith(b", ") else " "
         name = key[1].decode()
-        text += f"{name}{key[2].decode()}{{{name}:{'s' if _is_text(name) else 'auto'}}}"
+        text += f"{name}{key[2].decode()}{{{name}:{_kind(name)}}}"
         end = key.end()
     return pattern(text)
 
 
-def guess_syscall(body: bytes) -> Pattern:
+_PATHS = {"filename", "pathname", "oldname", "newname"}
+_ARGUMENT = re.compile(rb"(?:^|, ?| )([A-Za-z_]\w*)(?:: |=)(?=(?:0x)?[0-9a-f]+(?:[,) ]|$)|FUTEX_)")
+
+
+def guess_syscall(name: str, body: bytes) -> Pattern:
     """The pattern of a system call's entry: `addr: ffff0000, len: 1000)`; trace-cmd leaves out the parenthesis.
 
-    Every argument is a register, printed in hexadecimal.
+    Every argument is a register, printed in hexadecimal; of a string it is the pointer.
     """
-    keys = re.findall(rb"(?:^|, )(\w+): (?=(?:0x)?[0-9a-f]+(?:,|\)|$))", body)
+    keys = list({key[1]: key for key in reversed(list(_ARGUMENT.finditer(body)))}.values())[::-1]
     if not keys:
         return pattern(")") if body.strip() in {b")", b""} else guess(body)
-    arguments = ", ".join(f"{key.decode()}: {{{key.decode()}:x}}" for key in dict.fromkeys(keys))
-    return pattern(arguments + (")" if body.rstrip().endswith(b")") else ""))
+    text = ""
+    for key in keys:
+        argument = key[1].decode()
+        kind = "d" if argument == "__syscall_nr" else "futex" if (name, argument) in _FUTEX else "x"
+        is_string = argument in _PATHS or (name, argument) in _CONST_BUFFERS
+        text += key[0].decode() + f"{{{argument}{'.ptr' if is_string else ''}:{kind}}}"
+    return pattern(text + (")" if body.rstrip().endswith(b")") else ""))
 
 
-def _is_text(name: str) -> bool:
-    """Fields that hold text even where it looks like a number: a process may be called `1`."""
-    return name.endswith("comm") or name in {"name", "filename"}
+_FUTEX = {("sys_enter_futex", "op"), ("sys_enter_futex_time32", "op")}
+_CONST_BUFFERS = {("sys_enter_write", "buf"), ("sys_enter_pwrite64", "buf")}
+
+
+def known_patterns(event: str, modern: bool) -> tuple[str, ...]:
+    """The patterns of an event; `modern` is a kernel that surely is 5.15 or later."""
+    known = EVENT_PATTERNS.get(event, ())
+    if modern and event == "rcu_grace_period":  # 4.19 renamed the field (commit 477351f7829d).
+        return tuple(text.replace("{gpnum:d} {", "{gp_seq:d} {") for text in known)
+    return known
+
+
+def _kind(name: str) -> str:
+    """Fields that hold text even where it looks like a number (a process may be called `1`), and functions."""
+    if name.endswith("comm") or name in {"name", "filename"}:
+        return "s"
+    return "sym" if name in {"ip", "call_site", "callsite", "caller", "callback", "func", "function"} else "auto"

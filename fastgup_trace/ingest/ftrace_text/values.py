@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +12,19 @@ import pyarrow.compute as pc
 from fastgup_trace.schema import TEXT
 
 Columns = dict[str, pa.Array]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a text tells of its writer."""
+
+    long_bits: int | None = None
+    """32 or 64, None where no address shows it."""
+    modern: bool = False
+    """Surely a kernel of 5.15 or later."""
+    is_report: bool = False
+    """Written by trace-cmd report."""
+
 
 _NULL_POINTER = rb"^\((?:nil|null|_+ptrval_+)\)$"
 # Since 4.14 (include/linux/sched.h, commit 06eb61844d84): TASK_REPORT_IDLE is 0x80 and `+`, preempted, 0x100.
@@ -31,6 +45,8 @@ _STATES = {
 }
 _PREEMPTED = 0x100
 _ERRNO_MAX = 4095
+_CPUS_MAX = 8192
+"""The largest CONFIG_NR_CPUS."""
 
 
 def strings(words: pa.Array) -> pa.Array:
@@ -75,9 +91,33 @@ def decimals(words: pa.Array) -> pa.Array:
         return by_unique(words, _decimal, pa.int64())
 
 
+def _unsigned(word: bytes) -> int | None:
+    value = _decimal(word)
+    return None if value is None else value % (1 << 64)
+
+
+def pointers(name: str, words: pa.Array, modern: bool) -> Columns:
+    """What %p printed: an address as NAME, a hash of one (since 4.15, commit ad67b74d2469) as NAME.hashed.
+
+    A hash has 32 bits and no 0x; only a 32-bit kernel's own addresses look the same, so there `modern` decides.
+    """
+
+    def is_hash(word: bytes) -> bool:
+        return (word.startswith(b"00000000") and len(word) == 16) or (modern and len(word) == 8)
+
+    hashes = by_unique(words, lambda word: (_hexadecimal(word) or None) if is_hash(word) else None, pa.uint64())
+    if hashes.null_count == len(hashes):
+        return {name: hexadecimals(words)}
+    addresses = by_unique(
+        words, lambda word: None if is_hash(word) and _hexadecimal(word) else _hexadecimal(word), pa.uint64()
+    )
+    columns = {f"{name}.hashed": hashes}
+    return columns if addresses.null_count == len(addresses) else {name: addresses, **columns}
+
+
 def _decimal(word: bytes) -> int | None:
     try:
-        value = int(word)
+        value = int(word.removesuffix(b" [ns]").removesuffix(b"B"))
     except ValueError:
         return None
     return value if -(1 << 63) <= value < 1 << 63 else None
@@ -111,6 +151,18 @@ def _mask(word: bytes) -> list[int]:
     return [low | high << 32 for low, high in zip(groups[::2], groups[1::2], strict=True)]
 
 
+def _cpus(word: bytes) -> list[int] | None:
+    """A list of CPUs, `0-1,3`, as 64-bit words; of one that no kernel has (trace-cmd -R shows an offset) null."""
+    bits = 0
+    for part in word.split(b","):
+        first, _, last = part.partition(b"-")
+        if not first.isdigit() or (last and not last.isdigit()) or max(int(first), int(last or b"0")) >= _CPUS_MAX:
+            return None
+        for cpu in range(int(first), int(last or first) + 1):
+            bits |= 1 << cpu
+    return [bits >> shift & 0xFFFFFFFFFFFFFFFF for shift in range(0, max(bits.bit_length(), 1), 64)]
+
+
 def _array_words(word: bytes) -> list[int]:
     data = bytes(int(part, 16) & 0xFF for part in word[6:-1].replace(b",", b" ").split())
     data += bytes(-len(data) % 8)
@@ -121,6 +173,20 @@ def _state(word: bytes) -> int:
     return sum(_STATES.get(letter, 0) for letter in re.findall(rb"[A-Za-z]", word)) | (
         _PREEMPTED if b"+" in word else 0
     )
+
+
+_FUTEX_COMMANDS = (
+    b"WAIT", b"WAKE", b"FD", b"REQUEUE", b"CMP_REQUEUE", b"WAKE_OP", b"LOCK_PI", b"UNLOCK_PI", b"TRYLOCK_PI",
+    b"WAIT_BITSET", b"WAKE_BITSET", b"WAIT_REQUEUE_PI", b"CMP_REQUEUE_PI", b"LOCK_PI2",
+)  # fmt: skip
+_FUTEX = {name: n for n, name in enumerate(_FUTEX_COMMANDS)} | {b"PRIVATE_FLAG": 128, b"CLOCK_REALTIME": 256}
+
+
+def _futex(word: bytes) -> int | None:
+    if not word.startswith(b"FUTEX_"):
+        return _hexadecimal(word)
+    names = [part.removeprefix(b"FUTEX_") for part in word.split(b"|")]
+    return None if set(names) - set(_FUTEX) else sum(_FUTEX[name] for name in names)
 
 
 _SYMBOL = re.compile(rb"(?!0x)([A-Za-z_$][\w.$]*)(?:\+0x[0-9a-f]+)?(?:/0x[0-9a-f]+)?(?: \[\w+\])?$")
@@ -162,13 +228,14 @@ def _symbols(
     return columns
 
 
-_INTEGER, _PADDED_HEX, _OFFSET_SYMBOL, _BARE = (
-    r"^(?:-?[0-9]{1,20}|0x[0-9a-f]{1,16})$",
+_BOOL, _INTEGER, _PADDED_HEX, _OFFSET_SYMBOL, _BARE = (
+    r"^(?:true|false)$",
+    r"^(?:-?[0-9]{1,20}(?: \[ns\]|B)?|0x[0-9a-f]{1,16})$",
     r"^(?:[0-9a-f]{16}|0x[0-9a-f]{1,16}|\((?:nil|null|_+ptrval_+)\))$",
     r"^(?:[A-Za-z_$][\w.$]*\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?(?: \[\w+\])?|0x[0-9a-f]{1,16})$",
     r"^(?:[0-9a-f]{1,16}|\(nil\))$",
 )
-_AUTO = ("int", "hex", "pointer", "sym", "text")
+_AUTO = ("bool", "int", "hex", "pointer", "sym", "text")
 """What an `auto` column can turn out to be, each able to hold what the ones before it hold."""
 
 
@@ -179,6 +246,8 @@ def detect(words: pa.Array) -> str:
     def every(regex: str) -> bool:
         return bool(pc.all(pc.match_substring_regex(texts, regex)).as_py())
 
+    if every(_BOOL):
+        return "bool"
     if every(_INTEGER):
         return "hex" if pc.any(pc.starts_with(texts, "0x")).as_py() else "int"
     if every(_PADDED_HEX) or every(_BARE):
@@ -191,13 +260,21 @@ def widest(a: str, b: str) -> str:
     return max(a, b, key=_AUTO.index)
 
 
-def typed(name: str, kind: str, words: pa.Array, long_bits: int | None = None) -> Columns:
+def typed(name: str, kind: str, words: pa.Array, dialect: Dialect) -> Columns:
     """The columns of one field. `kind` is one of `patterns`, `auto` already resolved by `detect`."""
     match kind:
         case "d" | "int":
             return {name: decimals(words)}
-        case "x" | "pointer":
+        case "u":
+            return {name: by_unique(words, _unsigned, pa.uint64())}
+        case "x":
             return {name: hexadecimals(words)}
+        case "p" | "pointer":
+            return pointers(name, words, dialect.modern)
+        case "bool":
+            return {name: by_unique(words, lambda word: int(word == b"true"), pa.int64())}
+        case "futex":
+            return {name: by_unique(words, _futex, pa.int64())}
         case "hex":
             return {name: by_unique(words, _integer, pa.uint64()) if _has_decimals(words) else hexadecimals(words)}
         case "s":
@@ -210,10 +287,12 @@ def typed(name: str, kind: str, words: pa.Array, long_bits: int | None = None) -
             return _symbols(name, words, _bare_symbol, _bare_address)
         case "mask":
             return {name: by_unique(words, _mask, pa.list_(pa.uint64()))}
+        case "cpus":
+            return {name: by_unique(words, _cpus if dialect.is_report else _mask, pa.list_(pa.uint64()))}
         case "words":
             return {name: by_unique(words, _words, pa.list_(pa.uint64()))}
         case "long":
-            return {name: by_unique(words, _longs(long_bits), pa.int64())}
+            return {name: by_unique(words, _longs(dialect.long_bits), pa.int64())}
         case "state":
             return {name: by_unique(words, _state, pa.int64())}
     symbols = {symbol.encode(): value for value, symbol in enumerate(kind.split("|"))}

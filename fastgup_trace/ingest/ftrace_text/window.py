@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from fastgup_trace.ingest.ftrace_text.decode import Decoder, Event, event_of
 from fastgup_trace.ingest.ftrace_text.graph import Calls
 from fastgup_trace.ingest.ftrace_text.lines import Int64s, Lines
-from fastgup_trace.ingest.ftrace_text.values import detect, strings, typed, widest
+from fastgup_trace.ingest.ftrace_text.values import Dialect, detect, typed, widest
 from fastgup_trace.ingest.records import Wanted, Window
 
 Groups = Iterator[tuple[Event, Int64s, list[bytes]]]
@@ -48,12 +48,12 @@ class _Gathered:
 
 @dataclass
 class Gatherer:
-    """Takes blocks, gives windows; keeps shapes, kinds of fields and calls that have not returned from one to the next."""
+    """Takes blocks, gives windows; shapes, kinds of fields and calls that have not returned stay between them."""
 
     wanted: Wanted | None
     timed: bool = True
     """Without times (a drawn function graph), a record's position stands for its time."""
-    long_bits: int | None = None
+    dialect: Dialect = field(default_factory=Dialect)
     decoder: Decoder = field(default_factory=Decoder)
     kinds: dict[tuple[str, str], str] = field(default_factory=dict)
     seq: int = 0
@@ -195,7 +195,7 @@ class Gatherer:
             for column, values in self._typed(event, name, kind, words).items():
                 full = _spread(values, at, len(rows))
                 full = full if in_order else full.take(pa.array(order))
-                columns[column] = _either(columns[column], full) if column in columns else full
+                _join(columns, column, full)
         return pa.table(columns)
 
     def _typed(self, event: str, name: str, kind: str, words: pa.Array) -> dict[str, pa.Array]:
@@ -204,7 +204,7 @@ class Gatherer:
         if kind == "auto":
             kind = detect(words)
             kind = self.kinds[event, name] = widest(self.kinds.get((event, name), kind), kind)
-        return typed(name, kind, words, self.long_bits)
+        return typed(name, kind, words, self.dialect)
 
 
 def _groups(lines: Lines) -> Groups:
@@ -231,11 +231,18 @@ def _spread(values: pa.Array, rows: Int64s, size: int) -> pa.Array:
     return values.take(pa.array(at, mask=at < 0))
 
 
-def _either(a: pa.Array, b: pa.Array) -> pa.Array:
-    """Where two shapes of an event have the same field: the value that is there."""
-    if a.type == b.type and not pa.types.is_dictionary(a.type):
-        return pc.coalesce(a, b)
-    if pa.types.is_integer(a.type) and pa.types.is_integer(b.type):
-        return pc.coalesce(a, b.cast(a.type, safe=False))
-    text = pc.coalesce(a.cast(pa.string()), b.cast(pa.string()))
-    return strings(text.cast(pa.binary()))
+def _join(columns: dict[str, pa.Array], name: str, values: pa.Array) -> None:
+    """Add a column. Where two shapes of an event have the same field, rows have the value of their shape;
+    where one is a number and the other text (a symbol that is not known), the text is NAME.text.
+    """
+    there = columns.get(name)
+    if there is None:
+        columns[name] = values
+    elif pa.types.is_dictionary(there.type) and pa.types.is_dictionary(values.type):
+        columns[name] = pc.coalesce(there.cast(pa.string()), values.cast(pa.string())).dictionary_encode()
+    elif there.type == values.type:
+        columns[name] = pc.coalesce(there, values)
+    elif pa.types.is_integer(there.type) and pa.types.is_integer(values.type):
+        columns[name] = pc.coalesce(there, values.cast(there.type, safe=False))
+    else:
+        columns[f"{name}.text"] = values
