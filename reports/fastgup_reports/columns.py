@@ -36,11 +36,12 @@ def by_mechanism(outcome: Outcome, table: str, columns: tuple[str, ...]) -> Iter
     rows = outcome.tables[table]
     if not len(rows):
         return
-    names: Any = rows["mechanism"].cast(pa.string())
+    codes, names = coded(rows, "mechanism")
     for mechanism in mechanisms(outcome):
-        mine = rows.select(list(columns)).filter(pc.equal(names, mechanism))
-        if len(mine):
-            yield mechanism, mine
+        if mechanism in names:
+            mine = rows.select(list(columns)).filter(pa.array(codes == names.index(mechanism)))
+            if len(mine):
+                yield mechanism, mine
 
 
 def ints(rows: pa.Table, column: str, null: int = 0) -> Ints:
@@ -49,10 +50,26 @@ def ints(rows: pa.Table, column: str, null: int = 0) -> Ints:
     return np.asarray(filled.to_numpy(), dtype=np.int64)
 
 
-def texts(rows: pa.Table, column: str) -> npt.NDArray[np.object_]:
-    """A column of text, with NOT_KNOWN where it is null."""
-    filled: Any = pc.fill_null(rows[column].cast(pa.string()), NOT_KNOWN)
-    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.object_)
+def coded(rows: pa.Table, column: str) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """A column of text as (codes, the text of each code); null is NOT_KNOWN. No string is made a row."""
+    whole: Any = rows[column].unify_dictionaries().combine_chunks()
+    names = [NOT_KNOWN if name is None else str(name) for name in whole.dictionary.to_pylist()]
+    codes: Any = pc.fill_null(whole.indices, len(names))
+    return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int32), [*names, NOT_KNOWN]
+
+
+def each_text(rows: pa.Table, column: str) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """The texts of a column that have rows, by name, each with the mask of its rows."""
+    codes, names = coded(rows, column)
+    for name in sorted(set(names)):
+        mask = np.isin(codes, [code for code, each in enumerate(names) if each == name])
+        if mask.any():
+            yield name, mask
+
+
+def is_text(rows: pa.Table, column: str, text: str) -> npt.NDArray[np.bool_]:
+    """The mask of the rows whose `column` is `text`."""
+    return dict(each_text(rows, column)).get(text, np.zeros(len(rows), np.bool_))
 
 
 def frame(outcome: Outcome, pieces: list[pd.DataFrame], columns: dict[str, str]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ def summarise(outcome: Outcome) -> pd.DataFrame:
     """Batches in bins that double: mechanism, low, high (tables, both included), batches, full (flushed as full)."""
     pieces = []
     for mechanism, rows in columns.by_mechanism(outcome, "batch", needs["batch"]):
-        sizes, full = np.maximum(columns.ints(rows, "nr_tables"), 1), columns.texts(rows, "flush") == "full"
+        sizes, full = np.maximum(columns.ints(rows, "nr_tables"), 1), columns.is_text(rows, "flush", "full")
         # Bin b holds 2**(b-1)+1 .. 2**b: 1, 2, 3-4, 5-8, ...
         bins = np.ceil(np.log2(sizes)).astype(np.int64)
         batches, fulls = np.bincount(bins), np.bincount(bins, weights=full)

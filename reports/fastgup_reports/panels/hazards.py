@@ -31,10 +31,10 @@ def summarise(outcome: Outcome) -> pd.DataFrame:
     start, _ = columns.span_ns(outcome)
     pieces = []
     for mechanism, rows in columns.by_mechanism(outcome, "hazard", needs["hazard"]):
-        begun, kinds = columns.ints(rows, "ts_ns"), columns.texts(rows, "kind")
+        begun = columns.ints(rows, "ts_ns")
         lengths = np.maximum(columns.ints(rows, "end_ns", columns.OPEN) - begun, 0)
-        for kind in sorted(set(kinds)):
-            at, length = begun[kinds == kind], lengths[kinds == kind]
+        for kind, mine in columns.each_text(rows, "kind"):
+            at, length = begun[mine], lengths[mine]
             keep = columns.longest(at, length)
             piece = {
                 "mechanism": mechanism,

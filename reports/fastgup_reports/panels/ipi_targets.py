@@ -24,10 +24,11 @@ def summarise(outcome: Outcome) -> pd.DataFrame:
     for mechanism, rows in columns.by_mechanism(outcome, "ipi_target", needs["ipi_target"]):
         hits: dict[int, int] = dict.fromkeys(range(columns.nr_cpus(outcome)), 0)
         parts: dict[int, list[str]] = {}
-        cpus, causes = columns.ints(rows, "target_cpu").tolist(), columns.texts(rows, "cause").tolist()
-        for cpu, cause, number in zip(cpus, causes, columns.ints(rows, "interrupts").tolist(), strict=True):
-            hits[cpu] = hits.get(cpu, 0) + number
-            parts.setdefault(cpu, []).append(f"{number:,} {ipis_over_time.CAUSES.get(cause, cause)}")
+        cpus, numbers = columns.ints(rows, "target_cpu"), columns.ints(rows, "interrupts")
+        for cause, mine in columns.each_text(rows, "cause"):
+            for cpu, number in zip(cpus[mine].tolist(), numbers[mine].tolist(), strict=True):
+                hits[cpu] = hits.get(cpu, 0) + number
+                parts.setdefault(cpu, []).append(f"{number:,} {ipis_over_time.CAUSES.get(cause, cause)}")
         words = [", ".join(parts.get(cpu, [])) for cpu in hits]
         piece = {"mechanism": mechanism, "cpu": list(hits), "interrupts": list(hits.values()), "causes": words}
         if any(hits.values()):

@@ -31,13 +31,8 @@ def summarise(outcome: Outcome) -> pd.DataFrame:
     start, end = columns.span_ns(outcome)
     pieces = []
     for mechanism, rows in columns.by_mechanism(outcome, "ipi", needs["ipi"]):
-        causes, at, targets = (
-            columns.texts(rows, "cause"),
-            columns.ints(rows, "ts_ns"),
-            columns.ints(rows, "nr_targets"),
-        )
-        for cause in sorted(set(causes)):
-            mine = causes == cause
+        at, targets = columns.ints(rows, "ts_ns"), columns.ints(rows, "nr_targets")
+        for cause, mine in columns.each_text(rows, "cause"):
             time_s, total = columns.curve(at[mine], targets[mine], start, end)
             piece = {"mechanism": mechanism, "cause": cause, "time_s": time_s, "interrupts": total}
             pieces.append(pd.DataFrame(piece))

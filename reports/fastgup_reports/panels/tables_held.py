@@ -35,7 +35,7 @@ def summarise(outcome: Outcome) -> pd.DataFrame:
         begun, ended = columns.ints(rows, "unlinked_ns"), columns.ints(rows, "freed_ns", OPEN)
         pieces.append(_curve(outcome, mechanism, "tables", begun, ended, 1))
         if mechanism in batches:
-            batched = columns.texts(rows, "path") == "batched"
+            batched = columns.is_text(rows, "path", "batched")
             first, freed = batches[mechanism]
             begun, ended = np.concatenate([begun[batched], first]), np.concatenate([ended[batched], freed])
             pieces.append(_curve(outcome, mechanism, "bytes", begun, ended, page))

@@ -28,13 +28,13 @@ PATHS: Final = {
 def summarise(outcome: Outcome) -> pd.DataFrame:
     """Calls by path: mechanism, path, walks; a path that any mechanism has is there for all that have walks."""
     counts = {
-        mechanism: pd.Series(columns.texts(rows, "path")).value_counts()
+        mechanism: {path: int(mine.sum()) for path, mine in columns.each_text(rows, "path")}
         for mechanism, rows in columns.by_mechanism(outcome, "walk", needs["walk"])
     }
-    used = {str(path) for each in counts.values() for path in each.index}
+    used = {path for each in counts.values() for path in each}
     paths = [path for path in PATHS if path in used] + sorted(used - set(PATHS))
     pieces = [
-        pd.DataFrame({"mechanism": mechanism, "path": paths, "walks": [int(each.get(path, 0)) for path in paths]})
+        pd.DataFrame({"mechanism": mechanism, "path": paths, "walks": [each.get(path, 0) for path in paths]})
         for mechanism, each in counts.items()
     ]
     return columns.frame(outcome, pieces, {"path": "object", "walks": "int64"})
