@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fastgup_replay.mechanisms import DEFAULT
+from fastgup_replay.mechanisms import DEFAULT, Mechanism
 from fastgup_replay.outcome import Outcome, read_outcome, write_outcome
 from fastgup_replay.replay import replay as _replay
 from fastgup_replay.selection import Selection
+from fastgup_replay.validate import Row
+from fastgup_replay.validate import validate as _validate
 from fastgup_trace.tables import Capture, read_capture, write_capture
 
-__all__ = ["Capture", "Outcome", "read_capture", "read_outcome", "replay", "write_capture", "write_outcome"]
+__all__ = ["Capture", "Outcome", "read_capture", "read_outcome", "replay", "validate", "write_capture", "write_outcome"]
 
 Progress = Callable[[int, int], None]
 
@@ -45,3 +47,8 @@ def replay(
         to_ns=to_ns,
     )
     return _replay(opened, mechanisms or DEFAULT, selection, progress)
+
+
+def validate(capture: Capture | Path | str, mechanism: str | None = None) -> tuple[Mechanism, list[Row]]:
+    """Predicted against measured for the mechanism that the recorded kernel has, or for the one named."""
+    return _validate(capture if isinstance(capture, Capture) else read_capture(Path(capture)), mechanism)

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastgup_replay.columns import UNKNOWN, integers
 from fastgup_replay.ledger import Batch, Ledger, Table
 from fastgup_replay.machine import Machine, Walk
 from fastgup_replay.mechanisms import Invalidate, Mechanism, Sync, TableFree, Walker
 from fastgup_replay.platforms import Platform
 from fastgup_replay.rcu import FOREIGN, GracePeriods
-from fastgup_replay.timeline import UNKNOWN, Op, Timeline, walk_bounds
+from fastgup_replay.timeline import Op, Timeline, walk_bounds
 
 
 def run(timeline: Timeline, mechanism: Mechanism, platform: Platform) -> Ledger:
@@ -75,9 +76,9 @@ class _Replay:
         if self._uses_rcu:
             self.rcu.switch(cpu, ts, next_tid == 0)
 
-    def _tick(self, ts: int, cpu: int, _tid: int, _mm: int, _obj: int, _value: int) -> None:
+    def _tick(self, ts: int, cpu: int, _tid: int, _mm: int, _obj: int, hit_kernel: int) -> None:
         if self._uses_rcu:
-            self.rcu.tick(cpu, ts, not (self._walks and self.machine.in_walk(cpu)))
+            self.rcu.tick(cpu, ts, not hit_kernel and not (self._walks and self.machine.in_walk(cpu)))
 
     def _core(self, ts: int, cpu: int, _tid: int, _mm: int, _obj: int, _value: int) -> None:
         if self._uses_rcu:
@@ -257,7 +258,7 @@ def _begins_idle(timeline: Timeline, nr_cpus: int) -> list[bool]:
 def _busy_stretches(timeline: Timeline) -> dict[int, tuple[list[int], list[int]]]:
     """mm -> (begins, ends) of the stretches in which at least one walk reads it, merged where they overlap."""
     begin, end = walk_bounds(timeline.walks)
-    mm = np.asarray(timeline.walks["mm"].fill_null(UNKNOWN).to_numpy())
+    mm = integers(timeline.walks["mm"])
     stretches: dict[int, tuple[list[int], list[int]]] = {}
     for row in np.lexsort((begin,)).tolist():
         if begin[row] == UNKNOWN or end[row] == UNKNOWN:

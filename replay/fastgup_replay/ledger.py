@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from fastgup_replay.columns import UNKNOWN
 from fastgup_replay.outcome import OUTCOME_TABLES
-from fastgup_replay.timeline import UNKNOWN
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fastgup_replay.timeline import UNKNOWN
+from fastgup_replay.columns import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Machine:
         return [other for other in self.others(cpu) if self._active_mm[other] == mm]
 
     def shootdown(self, mm: int, cpu: int) -> list[int]:
-        """mm_cpumask(mm) but `cpu`. A lazy CPU is interrupted once, then leaves it (leave_mm, v3.13 arch/x86/mm/tlb.c)."""
+        """mm_cpumask(mm) but `cpu`. A lazy CPU leaves it at its first IPI (leave_mm, v3.13 arch/x86/mm/tlb.c)."""
         mask = self._mask.get(mm, set())
         targets = sorted(mask - {cpu})
         for target in targets:

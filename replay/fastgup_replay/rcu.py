@@ -4,9 +4,10 @@ The rules, with their source (v3.13 kernel/rcu/tree.c; the same in v6.1 for thes
 
 - A callback waits for the first grace period that starts after it was queued, and is invoked in the RCU softirq of
   the CPU that queued it. call_rcu itself starts nothing: the CPU's next tick notices the callback.
-- A grace period ends when every CPU has passed a quiescent state since it began: a context switch, reported at that
-  CPU's next tick or RCU softirq; a tick outside a walk or an irq-off stretch; or being idle, which the
-  force-quiescent-state scan sees `fqs_ns` after the start and every `fqs_ns` from then on.
+- A grace period ends when every CPU has passed a quiescent state in it. A CPU learns of a new grace period at its
+  tick or RCU softirq; only what it passes after that counts: a context switch, or a tick outside the kernel, each
+  reported at a tick or softirq of that CPU. Being idle counts too: the force-quiescent-state scan sees it, `fqs_ns`
+  after the start and every `fqs_ns` from then on.
 - While a callback waits on a CPU its tick goes on even when it is idle, so what waits for "the next tick" waits for a
   jiffy at most on an idle CPU, whatever the recorded kernel needed there.
 
@@ -28,7 +29,8 @@ FOREIGN = -1
 @dataclass
 class _Cpu:
     idle: bool = False
-    switched: bool = False  # passed a quiescent state in this grace period, not yet reported
+    knows: bool = False  # has noticed the current grace period
+    switched: bool = False  # passed a quiescent state since then, not yet reported
     owes: bool = False  # has still to report in this grace period
     fresh: list[int] = field(default_factory=list)  # queued, waiting for the next grace period
     waiting: list[int] = field(default_factory=list)  # waiting for the end of the current one
@@ -80,8 +82,11 @@ class GracePeriods:
         """The RCU softirq runs on `cpu`: report, notice, invoke."""
         self.advance(ts_ns)
         state = self._cpus[cpu]
-        if self._active and state.owes and state.switched:
-            self._report(state, ts_ns)
+        if self._active and state.owes:
+            if not state.knows:
+                state.knows, state.switched = True, False
+            elif state.switched:
+                self._report(state, ts_ns)
         if state.ready:
             batches, state.ready = state.ready, []
             for batch in batches:
@@ -119,7 +124,7 @@ class GracePeriods:
         self._scan_ns = ts_ns + self._fqs_ns
         self._owing = len(self._cpus)
         for state in self._cpus:
-            state.owes, state.switched = True, False
+            state.owes, state.knows, state.switched = True, False, False
             # The callbacks queued so far, noticed or not, are covered: this grace period starts after them.
             state.waiting += state.fresh
             state.fresh, state.noticed = [], False

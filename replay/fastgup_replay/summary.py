@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from fastgup_replay import walks
+from fastgup_replay.columns import UNKNOWN
 from fastgup_replay.ledger import Batch, Ledger
 from fastgup_replay.mechanisms import Invalidate, Mechanism, Sync, TableFree, Walker
 from fastgup_replay.outcome import CAUSES
 from fastgup_replay.platforms import Platform
-from fastgup_replay.timeline import UNKNOWN, Op, Timeline, walk_bounds
+from fastgup_replay.timeline import Op, Timeline, walk_bounds
 
 Number = int | float | None
 
@@ -30,12 +31,7 @@ def summarise(timeline: Timeline, mechanism: Mechanism, platform: Platform, ledg
         "tables": _tables(ledger, gaps),
         "walks": walks.count(paths) if "walks" not in gaps else dict.fromkeys(walks.count([])),
         "hazards": _hazards(mechanism, ledger, gaps),
-        "spins": {
-            "count": len(ledger.spins) if "walk_bounds" not in gaps or not mechanism_spins(mechanism) else None,
-            "wait_ns_total": sum(wait for _, wait in ledger.spins)
-            if "walk_bounds" not in gaps or not mechanism_spins(mechanism)
-            else None,
-        },
+        "spins": _spins(mechanism, ledger, gaps),
         "evidence": _evidence(timeline, gaps),
     }
 

@@ -9,27 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from fastgup_replay.columns import UNKNOWN, Int64s, Rows, addresses, flags, integers, nulls, strings, where
+from fastgup_replay.quiescence import in_kernel
 from fastgup_replay.selection import Selection
 from fastgup_trace.tables import Capture
-
-Int64s = NDArray[np.int64]
-
-UNKNOWN: Final = -1
-"""In an operation: a cpu, tid, mm or object that the capture does not tell."""
 
 
 class Op(IntEnum):
     """Kinds of operations. `object` is a row of the capture table named behind each, `value` what else it needs."""
 
     SWITCH = 0  # sched: a context switch; object: next tid; value: the next thread's mm
-    TICK = 1  # rcu: the scheduling-clock interrupt
+    TICK = 1  # rcu: the scheduling-clock interrupt; value: 1 where it is known to have hit the kernel
     CORE = 2  # rcu: the RCU softirq runs
     QUEUE = 3  # rcu: some other subsystem's call_rcu
     UNLINK = 4  # table_free: a table leaves its parent; value: mm_users
@@ -80,84 +75,23 @@ class Timeline:
         )  # fmt: skip
 
 
-def integers(column: Any, missing: int = UNKNOWN) -> Int64s:
-    """A column as int64, `missing` where it is null."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if array.null_count:
-        array = pc.fill_null(
-            array, pa.scalar(missing, array.type) if missing >= 0 else pa.scalar(missing, pa.int64()).cast(array.type)
-        )
-    return np.asarray(array.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def strings(column: Any) -> list[str | None]:
-    """A dictionary column as a list of strings."""
-    return list(column.cast(pa.string()).to_pylist())
-
-
-def where(table: pa.Table, column: str, *values: str) -> NDArray[np.intp]:
-    """Rows of `table` whose text `column` is one of `values`."""
-    mask = pc.is_in(table[column].cast(pa.string()), value_set=pa.array(values))
-    return np.flatnonzero(np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool))
-
-
 def build(capture: Capture, selection: Selection | None = None) -> Timeline:
     """The timeline of a capture, limited to what `selection` keeps.
 
     Context switches, ticks and other subsystems' callbacks are never limited: they drive grace periods whoever asks.
     """
     keep = (selection or Selection()).keeper(capture)
-    parts: list[tuple[Int64s, ...]] = []
-
-    def add(kind: Op, table: pa.Table, rows: NDArray[np.intp], *, ts: str = "ts_ns", seq: str = "seq",
-            objects: Int64s | None = None, values: Int64s | None = None) -> None:  # fmt: skip
-        taken = table.take(pa.array(rows))
-        n = len(rows)
-        parts.append((
-            integers(taken[ts]), integers(taken[seq]), np.full(n, kind, np.int64), integers(taken["cpu"]),
-            integers(taken["tid"]), integers(taken["mm"]),
-            rows.astype(np.int64) if objects is None else objects,
-            np.full(n, UNKNOWN, np.int64) if values is None else values,
-        ))  # fmt: skip
-
-    sched = capture["sched"]
-    every = np.arange(len(sched))
-    add(Op.SWITCH, sched, every, objects=integers(sched["next_tid"]), values=integers(sched["next_mm"]))
-
-    rcu = capture["rcu"]
-    add(Op.TICK, rcu, where(rcu, "phase", "tick"))
-    add(Op.CORE, rcu, where(rcu, "phase", "core_begin"))
-    queued = where(rcu, "phase", "queue")
-    ours = where(rcu.take(pa.array(queued)), "func", TABLE_RCU)
-    add(Op.QUEUE, rcu, np.delete(queued, ours))
-
-    freed = capture["table_free"]
-    gathers = capture["gather"]
-    unlinked = np.setdiff1d(keep("table_free"), where(freed, "path", "direct"))
-    add(Op.UNLINK, freed, unlinked, values=integers(freed["mm_users"].take(pa.array(unlinked))))
-    ended = keep("gather")
-    ended = ended[~np.asarray(gathers["end_ns"].is_null())[ended]] if len(ended) else ended
-    add(Op.FINISH, gathers, ended, ts="end_ns", seq="end_seq")
-
-    flushes = capture["tlb_flush"]
-    # A THP's own flush belongs to its split or collapse; the last flush of a gather to the gather's end.
-    others = np.setdiff1d(keep("tlb_flush"), where(flushes, "reason", "split", "collapse"))
-    add(Op.FLUSH, flushes, np.setdiff1d(others, _finishing(flushes, gathers)), values=None)
-
-    thp = capture["thp"]
-    add(Op.SPLIT, thp, np.intersect1d(keep("thp"), where(thp, "kind", "split_pmd")))
-    add(Op.COLLAPSE, thp, np.intersect1d(keep("thp"), where(thp, "kind", "collapse")))
-
     walks = _fold_laps(capture["walk"].take(pa.array(keep("walk"))))
-    begin, end = walk_bounds(walks)
-    bounded = np.flatnonzero((begin != UNKNOWN) & (end != UNKNOWN) & (end >= begin))
-    add(Op.WALK, walks, bounded, values=end[bounded])
-    add(Op.WALK_END, walks, bounded, values=begin[bounded])
-    if len(bounded):
-        head, tail = parts[-2], parts[-1]
-        parts[-2] = (begin[bounded], *head[1:])
-        parts[-1] = (end[bounded], *tail[1:])
-
+    gathers, flushes, freed = capture["gather"], capture["tlb_flush"], capture["table_free"]
+    ended = keep("gather")
+    ended = ended[~nulls(gathers["end_ns"])[ended]]
+    parts = [
+        *_scheduling(capture),
+        *_page_tables(freed, gathers, np.setdiff1d(keep("table_free"), where(freed, "path", "direct")), ended),
+        _flushes(flushes, gathers, keep("tlb_flush")),
+        *_huge_pages(capture["thp"], keep("thp")),
+        *_walks(walks),
+    ]
     ts, seq, kind, cpu, tid, mm, obj, value = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((seq, ts))
     start_ns, end_ns = capture.span_ns
@@ -168,13 +102,69 @@ def build(capture: Capture, selection: Selection | None = None) -> Timeline:
     )  # fmt: skip
 
 
-def _finishing(flushes: pa.Table, gathers: pa.Table) -> NDArray[np.intp]:
+Part = tuple[Int64s, ...]
+"""(ts_ns, seq, kind, cpu, tid, mm, object, value) of operations of one kind."""
+
+
+def _part(
+    kind: Op, table: pa.Table, rows: Rows, *, ts: str = "ts_ns", seq: str = "seq",
+    objects: Int64s | None = None, values: Int64s | None = None,
+) -> Part:  # fmt: skip
+    """Operations of `kind` from these rows of a capture table; their object is the row unless given."""
+    taken = table.take(pa.array(rows))
+    n = len(rows)
+    return (
+        integers(taken[ts]), integers(taken[seq]), np.full(n, kind, np.int64), integers(taken["cpu"]),
+        integers(taken["tid"]), integers(taken["mm"]),
+        rows.astype(np.int64) if objects is None else objects,
+        np.full(n, UNKNOWN, np.int64) if values is None else values,
+    )  # fmt: skip
+
+
+def _scheduling(capture: Capture) -> Iterator[Part]:
+    """What drives grace periods: switches, ticks, RCU softirqs, other subsystems' callbacks."""
+    sched, rcu = capture["sched"], capture["rcu"]
+    next_tid, next_mm = integers(sched["next_tid"]), integers(sched["next_mm"])
+    yield _part(Op.SWITCH, sched, np.arange(len(sched)), objects=next_tid, values=next_mm)
+    ticks = where(rcu, "phase", "tick")
+    yield _part(Op.TICK, rcu, ticks, values=in_kernel(capture, ticks).astype(np.int64))
+    yield _part(Op.CORE, rcu, where(rcu, "phase", "core_begin"))
+    queued = where(rcu, "phase", "queue")
+    yield _part(Op.QUEUE, rcu, np.setdiff1d(queued, where(rcu, "func", TABLE_RCU)))
+
+
+def _page_tables(freed: pa.Table, gathers: pa.Table, unlinked: Rows, ended: Rows) -> Iterator[Part]:
+    yield _part(Op.UNLINK, freed, unlinked, values=integers(freed["mm_users"])[unlinked])
+    yield _part(Op.FINISH, gathers, ended, ts="end_ns", seq="end_seq")
+
+
+def _flushes(flushes: pa.Table, gathers: pa.Table, kept: Rows) -> Part:
+    """The invalidations that end no gather. A THP's own flush belongs to its split or collapse."""
+    others = np.setdiff1d(kept, where(flushes, "reason", "split", "collapse"))
+    return _part(Op.FLUSH, flushes, np.setdiff1d(others, _finishing(flushes, gathers)))
+
+
+def _huge_pages(thp: pa.Table, kept: Rows) -> Iterator[Part]:
+    yield _part(Op.SPLIT, thp, np.intersect1d(kept, where(thp, "kind", "split_pmd")))
+    yield _part(Op.COLLAPSE, thp, np.intersect1d(kept, where(thp, "kind", "collapse")))
+
+
+def _walks(walks: pa.Table) -> Iterator[Part]:
+    """Begin and end of each walk whose bounds are known."""
+    begin, end = walk_bounds(walks)
+    bounded = np.flatnonzero((begin != UNKNOWN) & (end >= begin))
+    for kind, at, other in ((Op.WALK, begin, end), (Op.WALK_END, end, begin)):
+        _, *rest = _part(kind, walks, bounded, values=other[bounded])
+        yield (at[bounded], *rest)
+
+
+def _finishing(flushes: pa.Table, gathers: pa.Table) -> Rows:
     """Rows of tlb_flush that are the last flush of a gather whose end the recording shows."""
     gather = integers(flushes["gather"])
     rows = np.flatnonzero(gather != UNKNOWN)
     last = {int(gather[row]): int(row) for row in rows}
-    open_gathers = set(np.flatnonzero(np.asarray(gathers["end_ns"].is_null())).tolist())
-    return np.array(sorted(row for g, row in last.items() if g not in open_gathers), dtype=np.intp)
+    unfinished = nulls(gathers["end_ns"])
+    return np.array(sorted(row for g, row in last.items() if not unfinished[g]), dtype=np.intp)
 
 
 def walk_bounds(walks: pa.Table) -> tuple[Int64s, Int64s]:
@@ -200,12 +190,11 @@ def _fold_laps(walks: pa.Table) -> pa.Table:
     """
     if not len(walks):
         return walks
-    tail = np.asarray(walks["tail"].fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
-    missed = tail & (integers(walks["nr_pinned"], 0) <= 0)
+    missed = flags(walks["tail"]) & (integers(walks["nr_pinned"], 0) <= 0)
     if not missed.any():
         return walks
     tid = integers(walks["tid"])
-    address = np.asarray(walks["address"].fill_null(0).to_numpy(), dtype=np.uint64)
+    address = addresses(walks["address"])
     order = np.lexsort((np.arange(len(walks)), tid))
     new_run = np.ones(len(walks), bool)
     new_run[1:] = (np.diff(tid[order]) != 0) | (address[order][1:] != address[order][:-1])

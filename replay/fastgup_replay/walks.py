@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
 import pyarrow as pa
 
+from fastgup_replay.columns import flags, strings
 from fastgup_replay.mechanisms import Mechanism, Walker
-from fastgup_replay.timeline import Timeline, strings
+from fastgup_replay.timeline import Timeline
 
 LIVELOCKED = "livelocked"
 
@@ -25,7 +25,7 @@ def served(timeline: Timeline, mechanism: Mechanism) -> list[str | None]:
     """
     walks = timeline.walks
     paths = strings(walks["path"])
-    tail = np.asarray(walks["tail"].fill_null(False).to_numpy(zero_copy_only=False), dtype=bool).tolist()
+    tail = flags(walks["tail"]).tolist()
     if mechanism.walker is Walker.NONE:
         return [
             LIVELOCKED if t else ("failed" if path == "failed" else "slow") for path, t in zip(paths, tail, strict=True)

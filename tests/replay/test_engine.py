@@ -53,7 +53,7 @@ def test_6_1_batches_whoever_uses_the_mm() -> None:
 def test_every_third_batch_page_fails() -> None:
     """Pages asked for: 1 (had), 2 (had), 3 fails, then the next table of that gather asks again."""
     gathers = [munmap(10 * (n + 1), 2, gather=n) for n in range(4)]
-    merged = {key: [row for g in gathers for row in g[key]] for key in gathers[0]}
+    merged: dict[str, Any] = {key: [row for g in gathers for row in g[key]] for key in gathers[0]}
     made = capture(sched=busy(4), rcu=ticks(4, 1000), known_tables=KNOWN, batch_alloc_fail_every=3, **merged)
     v2 = one(made, "rfc-v2")
     # Gather 2 asks third (fails, IPI), asks again for its second table; gather 3 asks fifth.
@@ -152,7 +152,7 @@ def test_a_probe_that_was_on_and_saw_nothing_means_zero() -> None:
 def test_laws_that_hold_for_every_mechanism(name: str) -> None:
     # Two users at least: with fewer nobody else could walk this mm, and the walks below would be impossible.
     gathers = [munmap(10 * (n + 1), 3 + n, gather=n, users=2 + n % 3) for n in range(30)]
-    merged = {key: [row for g in gathers for row in g[key]] for key in gathers[0]}
+    merged: dict[str, Any] = {key: [row for g in gathers for row in g[key]] for key in gathers[0]}
     made = capture(
         sched=busy(4), rcu=ticks(4, 1000), known_tables=KNOWN, batch_alloc_fail_every=4, **merged,
         thp=[{"ms": 33 + n, "kind": kind} for n, kind in enumerate(("split_pmd", "collapse") * 5)],
@@ -178,7 +178,7 @@ def test_laws_that_hold_for_every_mechanism(name: str) -> None:
 def test_the_selection_limits_operations_but_not_who_drives_grace_periods() -> None:
     other = munmap(50, 7, gather=1, mm=1, tid=9)
     mine = munmap(10, 5)
-    merged = {key: mine[key] + other[key] for key in mine}
+    merged: dict[str, Any] = {key: mine[key] + other[key] for key in mine}
     made = capture(sched=busy(4), rcu=ticks(4, 1000), known_tables=KNOWN, **merged)
     assert one(made, "rfc-v2", Selection(pids=(2,)))["tables"]["freed"] == 7
     assert one(made, "rfc-v2", Selection(comms=("one",)))["tables"]["freed"] == 5
