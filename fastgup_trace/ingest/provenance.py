@@ -49,7 +49,7 @@ def find_machine(recording: Recording, sidecars: Sidecars) -> Machine:
         levels=levels,
         kernel_release=release,
         mechanism=sidecars.text("mechanism"),
-        tgids=recording.tgids,
+        tgids={**sidecars.tgids, **recording.tgids},
         comms=recording.comms,
     )
     return Machine(context, hz or _HZ, evidence)

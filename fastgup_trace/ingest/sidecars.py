@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ class Sidecars:
     vmstat: dict[str, int] = field(default_factory=dict)
     kprobe_missed: dict[str, int] = field(default_factory=dict)
     """kprobe -> hits that it missed; only those that missed any."""
+    tgids: dict[int, int] = field(default_factory=dict)
+    """tid -> tgid."""
 
     def number(self, key: str) -> int | None:
         """A number of meta.json, None where it is absent or no number."""
@@ -39,6 +42,13 @@ class Sidecars:
     def text(self, key: str) -> str | None:
         value = self.meta.get(key)
         return value if isinstance(value, str) else None
+
+    def enabled(self) -> list[str]:
+        """The events that meta.json says were on, and the functions that its trace-cmd line asked for (`-l`)."""
+        events = self.meta.get("events_enabled")
+        names = events.split() if isinstance(events, str) else events if isinstance(events, list) else []
+        line = (self.text("trace_cmd_line") or "").split()
+        return [str(name) for name in names] + [after for word, after in pairwise(line) if word == "-l"]
 
 
 def read_sidecars(folder: Path) -> Sidecars:
@@ -54,6 +64,7 @@ def read_sidecars(folder: Path) -> Sidecars:
         interrupts=_delta(folder, "interrupts", _interrupts),
         vmstat={name: change[0] for name, change in _delta(folder, "vmstat", _vmstat).items()},
         kprobe_missed={name: change[0] for name, change in missed.items() if change[0]},
+        tgids=_tgids(folder / "saved_tgids.txt"),
     )
 
 
@@ -105,6 +116,17 @@ def _interrupts(text: str) -> Counters:
 
 def _sum(left: list[int] | None, right: list[int]) -> list[int]:
     return right if left is None or len(left) != len(right) else [a + b for a, b in zip(left, right, strict=True)]
+
+
+def _tgids(path: Path) -> dict[int, int]:
+    if not path.is_file():
+        return {}
+    pairs = (line.split() for line in _text(path).splitlines())
+    return {int(pair[0]): int(pair[1]) for pair in pairs if len(pair) == 2 and all(_is_tid(word) for word in pair)}
+
+
+def _is_tid(word: str) -> bool:
+    return word.isdecimal() and len(word) < 10
 
 
 def _vmstat(text: str) -> Counters:

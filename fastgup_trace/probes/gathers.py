@@ -210,12 +210,22 @@ def _cause(records: Records, context: Context, calls: Calls, gathers: Rows) -> I
     cause = np.full(len(gathers), code("unknown"))
     for name, why in CAUSE_BY_CALL.items():
         cause[op == code(name)] = code(why)
+    # 3.x under the function tracer: unmap_region of do_munmap, since the thread's gather before.
+    unmap = records.rows("unmap_region")
+    unmapped = next_after(unmap.thread, unmap["seq"], gathers.thread, _previous_end(gathers))
+    cause[(op == NULL) & (unmapped >= 0) & (unmap.at("seq", unmapped) < gathers["end_seq"])] = code("munmap")
     whole = (gathers["fullmm"] == 1) | (gathers["mm_users"] == 0)
     cause[whole] = code("exit")
     cause[whole & ((op == code("exec")) | _execs_next(records, gathers))] = code("exec")
     reclaimers = [tid for tid, comm in context.comms.items() if comm.startswith(RECLAIMERS)]
     cause[np.isin(gathers["tid"], reclaimers)] = code("reclaim")
     return cause
+
+
+def _previous_end(gathers: Rows) -> Ints:
+    """Where the thread's gather before each began; -1 for its first."""
+    before = last_before(gathers.thread, gathers["seq"], gathers.thread, gathers["seq"])
+    return np.where(before >= 0, gathers.at("end_seq", before), -1)
 
 
 def _execs_next(records: Records, gathers: Rows) -> Bools:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from fastgup_trace.probes.pairing import last_before
+from fastgup_trace.probes.pairing import match
 from fastgup_trace.probes.records import Records
 from fastgup_trace.probes.rows import NO_MM, NULL, Ints, Rows, Words, masks_of, stack
 
@@ -34,15 +34,16 @@ def _raises(records: Records) -> Rows:
         reason=np.where(rows["reason"] != NULL, rows["reason"], rows["nr"]),
     )
     one = records.rows("ipi_send_cpu", fields=("cpu", "callsite.sym", "callback.sym"))
-    one = one.having(target_cpus=_single(one["cpu"], words))
+    one = one.having(target_cpus=_single(one["its_cpu"], words))
     many = records.rows("ipi_send_cpumask", fields=("cpumask", "callsite.sym", "callback.sym"))
     sent = stack([one, many.having(target_cpus=many["cpumask"])])
     sent = sent.having(callsite=sent["callsite.sym"], callback=sent["callback.sym"])
-    before = last_before(raised.thread, raised["seq"], raised.thread, raised["seq"])
-    twin = last_before(sent.thread, sent["seq"], raised.thread, raised["seq"])
-    twin = np.where(sent.at("seq", twin) > raised.at("seq", before), twin, -1)
+    # An interrupt may send between the two: the pairs nest. Both are of one CPU.
+    raise_of = match(sent["cpu"], sent["seq"], raised["cpu"], raised["seq"])
+    twin = np.full(len(raised), -1)
+    twin[raise_of[raise_of >= 0]] = np.flatnonzero(raise_of >= 0)
     raised = raised.having(callsite=sent.at("callsite", twin), callback=sent.at("callback", twin))
-    rows = stack([raised, sent.take(np.setdiff1d(np.arange(len(sent)), twin))])
+    rows = stack([raised, sent.take(np.flatnonzero(raise_of < 0))])
     return rows.having(phase=records.code("raise"), nr_targets=words.bits(rows["target_cpus"]))
 
 

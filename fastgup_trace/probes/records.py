@@ -105,7 +105,8 @@ class Records:
         }
         for field in fields:
             if field in table.schema.names:
-                columns[field] = self._column(name, field, table[field])
+                # ipi_send_cpu has a field `cpu` of its own: the one it sends to.
+                columns[f"its_{field}" if field in columns else field] = self._column(name, field, table[field])
         return Rows(columns)
 
     def _column(self, event: str, field: str, column: pa.ChunkedArray) -> Ints:

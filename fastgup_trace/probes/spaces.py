@@ -208,9 +208,9 @@ def _mm_table(records: Records, context: Context, groups: dict[int, int], sighti
     died = np.full(lives, NULL)
     dying = np.flatnonzero(sightings["alive"] == 0)
     died[life[dying]] = sightings["ts_ns"][dying]
-    births = _births(records)
-    born = last_before(births["tid"], births["seq"], pid, seq[start]) >= 0
-    born |= sightings["reborn"][start] == 1
+    # What a process that was forked within the recording has was born in it, though its tables may be made before the
+    # fork is reported.
+    born = np.isin(pid, _births(records)["tid"]) | (sightings["reborn"][start] == 1)
     end = np.zeros(lives, np.int64)
     end[life] = seq
     rows = Rows(
@@ -224,22 +224,32 @@ def _mm_table(records: Records, context: Context, groups: dict[int, int], sighti
 
 
 def _comms(records: Records, context: Context, pid: Ints, end: Ints) -> Ints:
-    """The process's name by the end of a life: of its last exec, else of its fork, else as the tracer saved it."""
+    """The process's name by the end of a life: as it exited with, else of its last exec or fork, else as the tracer saved.
+
+    A process may rename itself (busybox does after its exec), so the name at its exit is the best; it is taken when no
+    exec lies between, as exit_mm comes before sched_process_exit.
+    """
     execs = records.rows("sched_process_exec", fields=("filename",))
     forks = records.rows("sched_process_fork", fields=("child_pid", "child_comm"))
-    by_exec = last_before(execs["tid"], execs["seq"], pid, end)
-    by_fork = last_before(forks["child_pid"], forks["seq"], pid, end)
-    words = records.words
-    result = []
-    for process, exec_row, fork_row in zip(pid.tolist(), by_exec.tolist(), by_fork.tolist(), strict=True):
-        name = context.comms.get(process)
-        if exec_row >= 0 and execs["filename"][exec_row] != NULL:
-            # TASK_COMM_LEN is 16 with the NUL; begin_new_exec takes the file's last component.
-            name = words.texts[execs["filename"][exec_row]].rsplit("/", 1)[-1][:15]
-        elif fork_row >= 0 and forks["child_comm"][fork_row] != NULL:
-            name = words.texts[forks["child_comm"][fork_row]]
-        result.append(NULL if name is None else words.code(name))
-    return np.array(result, np.int64)
+    exits = records.rows("sched_process_exit", fields=("comm",))
+    gone, again = (next_after(rows["tid"], rows["seq"], pid, end) for rows in (exits, execs))
+    gone = np.where((again >= 0) & (execs.at("seq", again) < exits.at("seq", gone)), -1, gone)
+    # TASK_COMM_LEN is 16 with the NUL; begin_new_exec takes the file's last component.
+    execs = execs.having(comm=_basenames(records, execs["filename"]))
+    saved = [context.comms.get(process) for process in pid.tolist()]
+    candidates = (
+        exits.at("comm", gone),
+        execs.at("comm", last_before(execs["tid"], execs["seq"], pid, end)),
+        forks.at("child_comm", last_before(forks["child_pid"], forks["seq"], pid, end)),
+        np.array([NULL if name is None else records.code(name) for name in saved], np.int64),
+    )
+    return np.select([name != NULL for name in candidates], list(candidates), NULL)
+
+
+def _basenames(records: Records, filenames: Ints) -> Ints:
+    texts = records.words.texts
+    names = [NULL if code == NULL else records.code(texts[code].rsplit("/", 1)[-1][:15]) for code in filenames.tolist()]
+    return np.array(names, np.int64)
 
 
 def _by_task(records: Records, context: Context, groups: dict[int, int], cuts: Rows) -> Spaces:
