@@ -44,12 +44,13 @@ def numbers(**changed: Any) -> dict[str, Any]:
 def summary(mechanisms: Mapping[str, Any], **capture: Any) -> dict[str, Any]:
     """A summary.json: `mechanisms`, and a provenance with `capture` on top."""
     provenance = {
-        "source": "k313-rfcv2-thp-split/trace.dat", "sha256": "5d" * 32, "bytes": 6_123_456, "format": "trace.dat v6",
-        "tracer": "nop", "kernel_release": "3.13.10-rfcv2", "arch": "aarch64", "nr_cpus": 4, "hz": 250,
-        "page_size": 4096, "clock": "local", "lost": 0, "start_ns": 0, "end_ns": 2000 * MS, "tool_version": "0.1.0",
-        **capture,
+        "recordings": [{"file": "trace.dat", "sha256": "5d" * 32, "bytes": 6_123_456, "format": "trace.dat v6"}],
+        "tracer": "trace-cmd 3.1.6", "kernel_release": "3.13.10-rfcv2", "arch": "arm64", "nr_cpus": 4, "hz": 250,
+        "page_size": 4096, "clock": "local", "lost": 0, "start_ns": 0, "end_ns": 2000 * MS,
+        "evidence": {"hz": "assumed", "nr_cpus": "observed"}, "undecodable": {}, "workload": "thp-split",
+        "sidecars": {"meta": {"name": "k313-rfcv2-thp-split", "machine": "qemu virt"}}, **capture,
     }  # fmt: skip
-    platform = {"arch": "aarch64", "page_size": 4096, "levels": 3, "nr_cpus": 4, "hz": 250, "erratum_798181": False}
+    platform = {"arch": "arm64", "page_size": 4096, "levels": 3, "nr_cpus": 4, "hz": 250, "erratum_798181": False}
     return {"capture": provenance, "platform": platform, "mechanisms": dict(mechanisms)}
 
 

@@ -136,11 +136,17 @@ HAZARDS: Final = {
 }
 """Kind of hazard -> words for one and for several."""
 
+_UNTOLD: Final = {
+    "table_use_after_free": "use of a freed table",
+    "split_race": "race with a split",
+    "free_before_tlbi": "free before the TLB invalidation",
+}
+
 
 def _safety(numbers: Numbers) -> Answer:
     found = {kind: value(numbers, "hazards", kind) for kind in HAZARDS}
     seen = [plural(found[kind], *words) for kind, words in HAZARDS.items() if is_number(found[kind]) and found[kind]]
-    unknown = [kind.replace("_", " ") for kind in HAZARDS if not is_number(found[kind])]
+    unknown = [_UNTOLD[kind] for kind in HAZARDS if not is_number(found[kind])]
     if unknown and not seen:
         return _unknown(listed(unknown))
     rest = listed(seen) if seen else "no hazard on this workload"

@@ -19,6 +19,7 @@ from fastgup_replay.outcome import Outcome
 from fastgup_reports import lead, provenance, summary_table
 from fastgup_reports.panels import PANELS, Panel
 from fastgup_reports.theme import esc, listed
+from fastgup_trace import __version__
 
 
 def render(outcome: Outcome) -> str:
@@ -26,6 +27,7 @@ def render(outcome: Outcome) -> str:
     replayed = outcome.summary.get("mechanisms")
     mechanisms = {str(k): _mapping(v) for k, v in _mapping(replayed).items()}
     capture, platform = _mapping(outcome.summary.get("capture")), _mapping(outcome.summary.get("platform"))
+    what = _what(capture, _mapping(outcome.summary.get("selection")))
     sections = [(_name(panel), panel.TITLE, _panel(panel, outcome, mechanisms)) for panel in PANELS]
     scripts = [get_plotlyjs(), _asset("page.js")]
     toc = [("answer", "Answer"), ("mechanisms", "Mechanisms"), *((key, title) for key, title, _ in sections),
@@ -39,22 +41,23 @@ def render(outcome: Outcome) -> str:
             '<meta name="color-scheme" content="light dark">\n',
             f"<title>{esc(_title(capture))}</title>\n<style>\n{_asset('page.css')}</style></head><body>\n",
             '<a class="skip" href="#answer">Skip to the answer</a>\n',
-            f"<header><h1>What each page-table-freeing design would cost</h1>\n<p>{esc(_what(capture))}</p></header>\n",
+            f"<header><h1>What each page-table-freeing design would cost</h1>\n<p>{esc(what)}</p></header>\n",
             '<nav aria-label="Contents"><ol>',
             *(f'<li><a href="#{key}">{esc(title)}</a></li>' for key, title in toc),
             "</ol></nav>\n<main>\n",
             '<section id="answer"><h2>Answer</h2>\n<dl class="lead">\n',
             *(_answer(topic, said) for topic, said in lead.sentences(mechanisms)),
-            f'</dl>\n<p class="caveat">{esc(provenance.OPEN_LOOP)}</p></section>\n',
+            "</dl>\n",
+            *(f'<p class="caveat">{esc(caveat)}</p>\n' for caveat in provenance.caveats(outcome.summary)),
+            "</section>\n",
             '<section id="mechanisms"><h2>Mechanisms</h2>\n',
             summary_table.table(mechanisms, summary_table.GROUPS, "What each mechanism would have done"),
-            summary_table.table(
-                mechanisms, summary_table.DETAILS, "In detail: tables by path, interrupts by cause, waits"
-            ),
+            summary_table.table(mechanisms, summary_table.DETAILS, "Tables by path, interrupts by cause, waits"),
             "</section>\n",
             *(section for _, _, section in sections),
             '<section id="provenance"><h2>Provenance and evidence</h2>\n<h3>Recording</h3>\n',
-            provenance.definitions(capture),
+            provenance.recordings(capture),
+            provenance.definitions({**_named(capture), "made with": f"fastgup-trace {__version__}"}),
             "<h3>Platform replayed on</h3>\n",
             provenance.definitions(platform),
             "<h3>Evidence</h3>\n<p>observed: a probe saw it; inferred: derived from what was seen; "
@@ -65,6 +68,12 @@ def render(outcome: Outcome) -> str:
             "</body></html>\n",
         ]
     )
+
+
+def _named(capture: Mapping[str, Any]) -> dict[str, Any]:
+    """The provenance with what its sidecar says of the machine and the name."""
+    meta = {key: lead.value(capture, "sidecars", "meta", key) for key in ("name", "machine")}
+    return {**{key: fact for key, fact in meta.items() if fact}, **capture}
 
 
 def _answer(topic: str, said: list[str]) -> str:
@@ -115,21 +124,19 @@ def _mapping(document: Any) -> Mapping[str, Any]:
     return document if isinstance(document, Mapping) else {}
 
 
-def _first(capture: Mapping[str, Any], *keys: str) -> str | None:
-    return next((str(capture[key]) for key in keys if capture.get(key) is not None), None)
-
-
 def _title(capture: Mapping[str, Any]) -> str:
-    recording = _first(capture, "source", "file", "path", "name")
-    return f"fastgup-trace: {recording}" if recording else "fastgup-trace"
+    name = provenance.name(capture)
+    return f"fastgup-trace: {name}" if name else "fastgup-trace"
 
 
-def _what(capture: Mapping[str, Any]) -> str:
-    recording = _first(capture, "source", "file", "path", "name") or "a recording"
-    kernel, arch = _first(capture, "kernel_release", "kernel"), _first(capture, "arch")
-    cpus = _first(capture, "nr_cpus", "cpus")
-    parts = [f"Linux {kernel}" if kernel else "", arch or "", f"{cpus} CPUs" if cpus else ""]
-    return f"Replay of {recording}" + (f" ({', '.join(part for part in parts if part)})" if any(parts) else "")
+def _what(capture: Mapping[str, Any], selection: Mapping[str, Any]) -> str:
+    """The line under the title: what was replayed, recorded on what, and what of it."""
+    kernel, arch, cpus = (capture.get(key) for key in ("kernel_release", "arch", "nr_cpus"))
+    machine = [f"Linux {kernel}" if kernel else "", arch or "", f"{cpus} CPUs" if cpus else ""]
+    known = ", ".join(str(part) for part in machine if part)
+    what = f"Replay of {provenance.name(capture) or 'a recording'}{f' ({known})' if known else ''}"
+    limits = ", ".join(f"{key} {limit}" for key, limit in selection.items() if limit is not None)
+    return f"{what}, limited to {limits}" if limits else what
 
 
 __all__ = ["render"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from fastgup_reports.lead import value
 from fastgup_reports.theme import NOT_KNOWN, count, duration, esc, is_number, size
 
 OPEN_LOOP: Final = (
@@ -15,25 +16,64 @@ OPEN_LOOP: Final = (
 )
 
 LABELS: Final = {
-    "source": "recording", "file": "recording", "path": "recording", "sha256": "sha256", "bytes": "size",
-    "size_bytes": "size", "format": "format", "tracer": "tracer", "kernel_release": "kernel", "kernel": "kernel",
-    "arch": "architecture", "machine": "machine", "nr_cpus": "CPUs", "cpus": "CPUs", "hz": "HZ",
-    "page_size": "page size", "clock": "clock", "lost": "lost events", "lost_events": "lost events",
-    "start_ns": "first record", "end_ns": "last record", "tool_version": "fastgup-trace", "tool": "fastgup-trace",
+    "name": "name", "workload": "workload", "machine": "machine", "kernel_release": "kernel", "mechanism": "mechanism",
+    "arch": "architecture", "nr_cpus": "CPUs", "hz": "HZ", "page_size": "page size", "levels": "page-table levels",
+    "tracer": "tracer", "clock": "clock", "lost": "lost events", "losses_unknown": "losses of unknown size",
+    "start_ns": "first record", "end_ns": "last record",
 }  # fmt: skip
-"""Keys of the provenance -> label, in the order of the page; other keys follow under their own names."""
+"""Keys of provenance and platform -> label, in the order of the page; other keys follow under their own names."""
 
-ASSUMED_FIRST: Final = ("observed", "inferred", "assumed")
+
+def name(capture: Mapping[str, Any]) -> str | None:
+    """What a reader calls the recording: its name in a sidecar, else its file."""
+    files = [value(each, "file") for each in _recordings(capture)]
+    found = value(capture, "sidecars", "meta", "name") or ", ".join(str(file) for file in files if file)
+    return str(found) if found else None
+
+
+def _recordings(capture: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = capture.get("recordings")
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+
+
+def recordings(capture: Mapping[str, Any]) -> str:
+    """A table of the files that the capture was made from."""
+    rows = "".join(
+        "<tr>" + "".join(f'<td class="text">{_fact(key, each.get(key))}</td>' for key in _FILE) + "</tr>\n"
+        for each in _recordings(capture)
+    )
+    heads = "".join(f'<th scope="col">{esc(label)}</th>' for label in _FILE.values())
+    return _scroll("Recordings", f"<thead><tr>{heads}</tr></thead><tbody>\n{rows}</tbody>") if rows else ""
+
+
+_FILE: Final = {"file": "file", "format": "format", "bytes": "size", "sha256": "sha256"}
 
 
 def definitions(facts: Mapping[str, Any]) -> str:
-    """A definition list of `facts`: the labelled ones first, then the rest by name; null is not known."""
-    known = [key for key in LABELS if key in facts]
-    rest = sorted(key for key in facts if key not in LABELS)
+    """A definition list of `facts`: the labelled ones first, then the rest by name, each with its evidence.
+
+    The evidence of a fact is under its key in `facts["evidence"]`. Null is not known.
+    """
+    shown = [key for key in facts if key not in ("evidence", "recordings")]
+    known = [key for key in LABELS if key in shown]
+    rest = sorted(key for key in shown if key not in LABELS)
     rows = "".join(
-        f"<dt>{esc(LABELS.get(key, _words(key)))}</dt><dd>{_fact(key, facts[key])}</dd>\n" for key in [*known, *rest]
+        f"<dt>{esc(LABELS.get(key, _words(key)))}</dt><dd>{_fact(key, facts[key])}{_evidence_of(facts, key)}</dd>\n"
+        for key in [*known, *rest]
     )
     return f"<dl>\n{rows}</dl>\n" if rows else f"<p>{NOT_KNOWN}</p>\n"
+
+
+def _evidence_of(facts: Mapping[str, Any], key: str) -> str:
+    seen = value(facts, "evidence", key)
+    return f' <span class="quiet">({esc(seen)})</span>' if isinstance(seen, str) else ""
+
+
+def _scroll(label: str, table: str) -> str:
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{esc(label)}">'
+        f'<table class="plain">{table}</table></div>\n'
+    )
 
 
 def _words(key: object) -> str:
@@ -55,13 +95,22 @@ def _fact(key: str, fact: Any) -> str:
         return esc(count(fact) if isinstance(fact, int) else fact)
     if isinstance(fact, str):
         return f"<code>{esc(fact)}</code>" if key == "sha256" else esc(fact)
-    if isinstance(fact, Mapping) and fact and len(fact) <= 60:
+    if isinstance(fact, Mapping | list) and not fact:
+        return "none"
+    if isinstance(fact, Mapping) and len(fact) <= 60:
         rows = "".join(f"<dt>{esc(_words(k))}</dt><dd>{_fact(str(k), v)}</dd>" for k, v in fact.items())
         return f"<details><summary>{count(len(fact))} entries</summary><dl>{rows}</dl></details>"
     if isinstance(fact, list) and all(isinstance(item, str | int) for item in fact) and len(fact) <= 60:
-        return esc(", ".join(str(item) for item in fact)) if fact else "none"
+        return esc("; ".join(str(item) for item in fact))
     text = esc_lines(json.dumps(fact, indent=1, ensure_ascii=False))
     return f"<details><summary>show</summary><pre>{text}</pre></details>"
+
+
+def caveats(summary: Mapping[str, Any]) -> list[str]:
+    """The replay's own caveats, the open loop's among them in any case."""
+    said = summary.get("caveats")
+    own = [str(each) for each in said if isinstance(each, str)] if isinstance(said, list) else []
+    return [OPEN_LOOP, *(each for each in own if not each.lower().startswith("open loop"))]
 
 
 def esc_lines(text: str) -> str:
@@ -86,7 +135,5 @@ def evidence(mechanisms: Mapping[str, Any]) -> str:
         + "</tr>\n"
         for name, part in each.items()
     )
-    return (
-        '<div class="scroll" role="region" tabindex="0" aria-label="Evidence"><table class="plain">'
-        f'<thead><tr><th scope="col">mechanism</th>{heads}</tr></thead><tbody>\n{rows}</tbody></table></div>\n'
-    )
+    head = f'<thead><tr><th scope="col">mechanism</th>{heads}</tr></thead>'
+    return _scroll("Evidence", f"{head}<tbody>\n{rows}</tbody>")

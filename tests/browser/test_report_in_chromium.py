@@ -91,7 +91,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     own = "document.title='owned'"
     bad = f'<img src=x onerror="{own}"><script>{own}</script></script><a href="//x">y</a>'
     outcome = sample_outcome.renamed(sample_outcome.small(), "rfc-v2", bad)
-    outcome.summary["capture"].update(kernel_release=bad, source=bad, comms=[bad])
+    outcome.summary["capture"].update(kernel_release=bad, sidecars={"meta": {"name": bad}}, comms=[bad])
     drawn, console = opened(render(outcome), tmp_path)
     assert console == []
     assert drawn.title.startswith("fastgup-trace: <img")

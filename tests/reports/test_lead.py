@@ -88,7 +88,7 @@ def test_safety_says_what_was_seen_and_what_could_not_be() -> None:
         "a shows no hazard on this workload.",
         "b shows 2 overlaps in which a walk could have used a freed table and "
         "1 table free before the TLB invalidation that covers it.",
-        "c shows 1 table free before the TLB invalidation that covers it (split race: not known).",
+        "c shows 1 table free before the TLB invalidation that covers it (race with a split: not known).",
     ]
 
 

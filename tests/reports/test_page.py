@@ -121,8 +121,26 @@ def test_the_answer_and_the_caveat_are_on_the_page(page: Page) -> None:
     assert "open loop" in page.words
 
 
+def test_a_selection_and_the_replays_own_caveats_are_told() -> None:
+    outcome = sample_outcome.small()
+    outcome.summary.update(selection={"comm": "thpsplit", "pid": None}, caveats=["Open loop: x", "HZ is a guess."])
+    words = Page(render(outcome)).words
+    assert "4 CPUs), limited to comm thpsplit" in words
+    assert "HZ is a guess." in words and "Open loop: x" not in words
+
+
 def test_provenance_is_at_the_foot(page: Page) -> None:
-    for fact in ("5d" * 32, "3.13.10-rfcv2", "trace.dat v6", "aarch64", "6.1 MB (6,123,456 bytes)", "assumed"):
+    for fact in (
+        "5d" * 32,
+        "3.13.10-rfcv2",
+        "trace.dat v6",
+        "arm64",
+        "6.1 MB (6,123,456 bytes)",
+        "250 (assumed)",
+        "qemu virt",
+        "k313-rfcv2-thp-split",
+        "trace-cmd 3.1.6",
+    ):
         assert fact in page.words
 
 
@@ -160,6 +178,11 @@ def hostile() -> str:
     outcome = sample_outcome.renamed(sample_outcome.small(), "naive", HOSTILE)
     capture = {key: HOSTILE for key in outcome.summary["capture"] if not key.endswith("_ns")}
     outcome.summary["capture"] = {**capture, HOSTILE: {HOSTILE: [HOSTILE]}, "deep": [{HOSTILE: HOSTILE}]}
+    outcome.summary["capture"]["recordings"] = [
+        {"file": HOSTILE, "sha256": HOSTILE, "bytes": HOSTILE, "format": HOSTILE}
+    ]
+    outcome.summary["capture"]["evidence"] = {"hz": HOSTILE}
+    outcome.summary.update(selection={HOSTILE: HOSTILE}, caveats=[HOSTILE])
     outcome.summary["platform"] = {HOSTILE: HOSTILE}
     outcome.summary["mechanisms"][HOSTILE]["evidence"] = {HOSTILE: HOSTILE, "gaps": [HOSTILE]}
     return render(outcome)

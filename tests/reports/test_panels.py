@@ -106,7 +106,7 @@ def test_batch_sizes_by_rows() -> None:
     assert table[["low", "high", "batches", "full"]].values.tolist() == [[1, 1, 1, 0], [2, 2, 1, 0], [5, 8, 1, 1]]
     (trace,) = batch_sizes.draw(table).data
     assert (trace.name, list(trace.x), list(trace.y)) == ("rfc-v2", ["1", "2", "3–4", "5–8"], [1, 1, 0, 1])
-    assert "full: rfc-v2 1 of 3." in batch_sizes.caption(table)
+    assert "full: 1 of 3 under rfc-v2." in batch_sizes.caption(table)
 
 
 def test_a_full_batch_of_4k_pages_lies_in_the_bin_of_257_to_512() -> None:
@@ -124,7 +124,7 @@ def test_queue_to_free_by_rows() -> None:
     figure = queue_to_free.draw(table)
     assert figure.layout.xaxis.type == "log" and "logarithmic" in figure.layout.xaxis.title.text
     assert (figure.data[0].x[0], figure.data[0].y[0]) == (1.0, 0)
-    assert "in flight when the recording ends: rfc-v2 1." in queue_to_free.caption(table)
+    assert "in flight when the recording ends: 1 under rfc-v2." in queue_to_free.caption(table)
 
 
 def test_queue_to_free_keeps_both_ends_of_many_batches() -> None:
@@ -139,7 +139,7 @@ def test_targets_by_rows_with_the_cpus_that_were_spared() -> None:
     assert table[["cpu", "interrupts"]].values.tolist() == [[0, 2], [1, 2], [2, 0], [3, 2]]
     (trace,) = ipi_targets.draw(table).data
     assert (trace.name, list(trace.y)) == ("rfc-v2", [2, 2, 0, 2])
-    assert "CPUs never interrupted: rfc-v2 1." in ipi_targets.caption(table)
+    assert "CPUs never interrupted: 1 under rfc-v2." in ipi_targets.caption(table)
 
 
 def test_targets_add_up_over_causes() -> None:
@@ -168,4 +168,4 @@ def test_hazards_by_rows() -> None:
     assert np.isclose(table["time_s"].iloc[0], 0.030)
     (trace,) = hazards.draw(table).data
     assert (trace.name, list(trace.y)) == ("naive: use of a freed table", [2.5])
-    assert hazards.caption(table).startswith("Windows: naive 1 (use of a freed table).")
+    assert hazards.caption(table).startswith("Windows: 1 under naive (use of a freed table).")

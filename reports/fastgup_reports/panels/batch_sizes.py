@@ -36,7 +36,9 @@ def caption(table: pd.DataFrame) -> str:
     full = []
     for _code, name, mine in theme.each_mechanism(table):
         if mine["full"].any():
-            full.append(f"{name} {theme.count(int(mine['full'].sum()))} of {theme.count(int(mine['batches'].sum()))}")
+            full.append(
+                f"{theme.count(int(mine['full'].sum()))} of {theme.count(int(mine['batches'].sum()))} under {name}"
+            )
     if not full:
         return f"{words}No batch page was ever full."
     return f"{words}Handed over because the batch page was full: {'; '.join(full)}."

@@ -52,7 +52,7 @@ def caption(table: pd.DataFrame) -> str:
     for _code, name, rows in theme.each_mechanism(table):
         for kind in sorted(set(rows["kind"])):
             windows = int(rows.loc[rows["kind"] == kind, "windows"].iloc[0])
-            each.append(f"{name} {theme.count(windows)} ({KINDS.get(kind, kind)})")
+            each.append(f"{theme.count(windows)} under {name} ({KINDS.get(kind, kind)})")
     words = f"Windows: {'; '.join(each)}. Each mark is one, as high as it is long (logarithmic)."
     if table["length_ns"].min() < _FLOOR_NS:
         words += " Less than 1 µs is drawn at 1 µs."

@@ -42,7 +42,7 @@ def caption(table: pd.DataFrame) -> str:
         f"The most: CPU {most['cpu']} under {most['mechanism']}, {theme.plural(int(most['interrupts']), 'interrupt')}."
     )
     spared = [
-        f"{name} {theme.count(int((mine['interrupts'] == 0).sum()))}"
+        f"{theme.count(int((mine['interrupts'] == 0).sum()))} under {name}"
         for _code, name, mine in theme.each_mechanism(table)
         if (mine["interrupts"] == 0).any()
     ]

@@ -44,7 +44,7 @@ def summarise(outcome: Outcome) -> pd.DataFrame:
 def caption(table: pd.DataFrame) -> str:
     words = ["Read across at 50% for the median and at 99% for the tail. The time axis is logarithmic."]
     flying = [
-        f"{name} {theme.count(int(mine['in_flight'].iloc[0]))}"
+        f"{theme.count(int(mine['in_flight'].iloc[0]))} under {name}"
         for _code, name, mine in theme.each_mechanism(table)
         if mine["in_flight"].any()
     ]

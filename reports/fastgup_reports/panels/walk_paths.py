@@ -56,7 +56,8 @@ def draw(table: pd.DataFrame) -> go.Figure:
     for code, name, mine in theme.each_mechanism(table):
         bars = theme.bar(code, name, [theme.plot_text(path) for path in mine["path"]], mine["walks"])
         # A bar of one beside bars of thousands can't be seen: its number can.
-        bars.update(text=[f"{n:,}" for n in mine["walks"]], textposition="outside", textangle=0, cliponaxis=False)
+        bars.update(text=[f"{n:,}" for n in mine["walks"]], textposition="outside", cliponaxis=False)
+        bars.update(constraintext="none", textangle=-90 if len(table) > 20 else 0, textfont={"size": 11})
         figure.add_trace(bars)
     figure.update_traces(hovertemplate="%{fullData.name}<br>%{x}<br>%{y:,} calls<extra></extra>")
     figure.update_xaxes(**theme.axis("path", type="category", showgrid=False))
