@@ -41,6 +41,10 @@ def test_one_is_singular() -> None:
     assert said("Interrupts", a=numbers(ipis=ipis)) == ["a sends 1 interrupt in 1 broadcast, all for THP collapse."]
 
 
+def test_a_broadcast_that_finds_no_other_cpu_is_told() -> None:
+    assert said("Interrupts", a=numbers(ipis={"broadcasts": 3})) == ["a sends 0 interrupts in 3 broadcasts."]
+
+
 def test_not_known_is_neither_zero_nor_none() -> None:
     nulls = {key: dict.fromkeys(group) for key, group in numbers().items()}
     for topic, sentences in lead.sentences({"a": nulls}):

@@ -61,5 +61,6 @@ def draw(table: pd.DataFrame) -> go.Figure:
         figure.add_trace(bars)
     figure.update_traces(hovertemplate="%{fullData.name}<br>%{x}<br>%{y:,} calls<extra></extra>")
     figure.update_xaxes(**theme.axis("path", type="category", showgrid=False))
-    figure.update_yaxes(**theme.count_axis("calls", np.max(table["walks"])))
+    most = int(np.max(table["walks"]))
+    figure.update_yaxes(**theme.count_axis("calls", most, range=[0, 1.25 * most]))
     return figure
