@@ -57,7 +57,9 @@ def _text(capture: Capture, found: list[Answer]) -> str:
         for name, rows in capture.tables.items()
         if len(rows)
     ]
-    can = [(a.question.asks, a.rows if a.can == "yes" else "none seen, the probe was on") for a in found if a.can != "no"]
+    can = [
+        (a.question.asks, a.rows if a.can == "yes" else "none seen, the probe was on") for a in found if a.can != "no"
+    ]
     not_ = [(a.question.asks, a.question.add) for a in found if a.can == "no"]
     blocks = [_facts(capture), table(("table", "rows", "evidence"), rows, "lrl") if rows else "no table has rows"]
     if can:
@@ -75,25 +77,32 @@ def _facts(capture: Capture) -> str:
     known = capture.provenance
     start, end = capture.span_ns
 
-    def fact(key: str, unit: str = "") -> str:
+    def fact(key: str) -> str:
         value, evidence = known.get(key), known.get("evidence", {}).get(key, "observed")
         if value is None:
             return "not known"
-        return f"{one_line(str(value))}{unit}{'' if evidence == 'observed' else f' ({evidence})'}"
+        return f"{one_line(str(value))}{'' if evidence == 'observed' else f' ({evidence})'}"
 
-    files = [f"{one_line(r['file'])}, {r['format']}, {size(r['bytes'])}, sha256 {r['sha256'][:16]}..." for r in known["recordings"]]
+    files = [
+        f"{one_line(r['file'])}, {r['format']}, {size(r['bytes'])}, sha256 {r['sha256'][:16]}..."
+        for r in known["recordings"]
+    ]
+    machine = f"{fact('arch')}, {fact('nr_cpus')} CPUs, pages of {fact('page_size')} bytes"
+    records = f"{count(sum(known['events'].values()))} records of {len(known['events'])} events"
     lines = [
         ("recording", "; ".join(files)),
         ("tracer", f"{fact('tracer')}, clock {fact('clock')}"),
-        ("machine", f"{fact('arch')}, {fact('nr_cpus')} CPUs, pages of {fact('page_size')} bytes, {fact('levels')} levels, HZ {fact('hz')}"),
+        ("machine", f"{machine}, {fact('levels')} levels, HZ {fact('hz')}"),
         ("kernel", f"{fact('kernel_release')}, mechanism {fact('mechanism')}"),
         ("workload", fact("workload")),
-        ("span", f"{duration(end - start)}, {count(sum(known['events'].values()))} records of {len(known['events'])} events"),
+        ("span", f"{duration(end - start)}, {records}"),
         ("lost", lost_line(known)),
-    ]  # fmt: skip
+    ]
     missed = known.get("sidecars", {}).get("kprobe_missed", {})
     if missed:
-        lines.append(("missed", ", ".join(f"{one_line(name)} {number}" for name, number in missed.items()) + " (kprobe_profile)"))
+        lines.append(
+            ("missed", ", ".join(f"{one_line(name)} {number}" for name, number in missed.items()) + " (kprobe_profile)")
+        )
     if known.get("undecodable"):
         lines.append(("undecodable", ", ".join(f"{one_line(k)} {v}" for k, v in known["undecodable"].items())))
     return "\n".join(f"{name:<12}{value}" for name, value in lines)

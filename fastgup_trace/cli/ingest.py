@@ -96,7 +96,8 @@ def _text(folder: Path, capture: Capture, seconds: float) -> str:
     lines += [lost_line(found)]
     read = said["bytes"]
     lines += [
-        f"{count(events)} records, {size(read)} in {seconds:.2f} s ({read / max(seconds, 1e-9) / 1e6:.1f} MB/s) -> {folder}"
+        f"{count(events)} records, {size(read)} in {seconds:.2f} s ({read / max(seconds, 1e-9) / 1e6:.1f} MB/s)"
+        f" -> {folder}"
     ]
     return "\n".join(lines)
 

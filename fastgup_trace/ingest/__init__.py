@@ -1,4 +1,4 @@
-"""From a recording to a capture: find the format, decode what the probes want, build the tables, note where all is from."""
+"""From a recording to a capture: find its format, decode what the probes want, build the tables, note the source."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted
 from fastgup_trace.ingest.sidecars import read_sidecars
 from fastgup_trace.probes import to_tables, wanted
 from fastgup_trace.probes.catalog import is_wanted
+from fastgup_trace.probes.known import known_from
 from fastgup_trace.schema import conform
 from fastgup_trace.tables import Capture
 
@@ -44,7 +45,7 @@ class Format:
 FORMATS: Final = (
     Format("trace.dat", "the bytes 17 08 44 'tracing' at its start", trace_dat.sniff, trace_dat.open_trace_dat),
     Format(
-        "ftrace-text", "`# tracer:` or `cpus=N` at its start, or lines as the kernel prints records; gzip, xz and zstd too",
+        "ftrace-text", "`# tracer:` or `cpus=N` at its start, or lines as the kernel prints records; maybe compressed",
         ftrace_text.sniff, ftrace_text.open_ftrace_text,
     ),
 )  # fmt: skip
@@ -113,6 +114,7 @@ def ingest(
         "undecodable": dict(read.undecodable),
         "tables": {name: len(table) for name, table in tables.items()},
         "probes": sorted(name for name in read.counts if is_wanted(name)),
+        "known": known_from([*read.counts, *sidecars.enabled()]),
     }
     return Capture(found, tables)
 

@@ -21,10 +21,14 @@ class Probe:
     kernels: str
 
 
-_KPROBE = "6.1 and 6.12 kprobe, or function tracer"
+_KPROBE = "6.1 and 6.12 kprobe, function tracer"
 _KPROBE_61 = "5.8 to 6.11 kprobe, or function tracer"
+_CALLS = ("mmap", "mmap2", "mmap_pgoff", "munmap", "mremap", "brk", "mprotect", "madvise", "execve", "execveat")
 _FASTGUP = "2014 instrumentation (3.10, 3.13, 3.18)"
 _STOCK = "tracepoint, all"
+_RCU_TRACE = "tracepoint with CONFIG_RCU_TRACE"
+_IPI = "arm, arm64 tracepoint from 3.17; 2014"
+_SEND = ("callsite", "callsite.sym", "callback", "callback.sym")
 
 PROBES: Final = (
     # fault
@@ -58,10 +62,11 @@ PROBES: Final = (
     Probe("tlb_gather_mmu", ("tlb", "mm", "users"), "gather", "a gather's begin", _KPROBE),
     Probe("tlb_gather_mmu_fullmm", ("tlb", "mm", "users"), "gather", "begin of an exit's gather", _KPROBE),
     Probe("tlb_finish_mmu", ("tlb", "mm", "users", "batch", "start", "end", "bits"), "gather", "its end", _KPROBE),
-    Probe("tlb_remove_table", ("tlb", "table", "mm", "batch", "users"), "table_free", "table, mm_users, batch", _KPROBE),
+    Probe("tlb_remove_table", ("tlb", "table", "mm", "batch", "users"), "table_free", "table, batch", _KPROBE),
     Probe("free_pgtables", ("mm",), "mm", "an address space", _KPROBE),
     Probe(
-        "table_free", ("mm", "mm_users", "level", "pfn", "addr", "path", "batch", "fullmm"), "table_free", "all", _FASTGUP
+        "table_free", ("mm", "mm_users", "level", "pfn", "addr", "path", "batch", "fullmm"),
+        "table_free", "all", _FASTGUP,
     ),
     Probe("table_alloc", ("mm", "level", "pfn", "addr"), "table_alloc", "all", _FASTGUP),
     Probe("table_batch_flush", ("mm", "mm_users", "batch", "nr"), "rcu", "nr of a queued batch", _FASTGUP),
@@ -69,14 +74,14 @@ PROBES: Final = (
     # rcu
     Probe("call_rcu", ("head", "func", "func.sym"), "rcu", "queue", _KPROBE),
     Probe("tlb_remove_table_rcu", ("head", "nr"), "rcu", "invoke, nr; table_free.freed_ns", _KPROBE),
-    Probe("rcu_callback", ("rcuname", "rhp", "func", "func.sym", "qlen"), "rcu", "queue", "tracepoint, TREE_RCU tracing"),
-    Probe("rcu_invoke_callback", ("rcuname", "rhp", "func", "func.sym"), "rcu", "invoke", "tracepoint, TREE_RCU tracing"),
+    Probe("rcu_callback", ("rcuname", "rhp", "func", "func.sym", "qlen"), "rcu", "queue", _RCU_TRACE),
+    Probe("rcu_invoke_callback", ("rcuname", "rhp", "func", "func.sym"), "rcu", "invoke", _RCU_TRACE),
     Probe("rcu_gp_init", (), "rcu", "gp_start", _KPROBE),
     Probe("rcu_gp_cleanup", (), "rcu", "gp_end", _KPROBE),
     Probe("rcu_report_qs_rnp", ("gps",), "rcu", "qs", _KPROBE),
     Probe(
         "rcu_grace_period", ("rcuname", "gpnum", "gp_seq", "gpevent"), "rcu", "gp_start, gp_end, qs",
-        "tracepoint, TREE_RCU tracing",
+        _RCU_TRACE,
     ),
     Probe("rcu_utilization", ("s",), "rcu", "tick", _STOCK),
     Probe("irq_handler_entry", ("name",), "rcu", "tick (arch_timer)", _STOCK),
@@ -91,12 +96,12 @@ PROBES: Final = (
     Probe("sched_process_exec", ("filename", "pid"), "task", "exec", _STOCK),
     Probe("sched_process_exit", ("comm", "pid"), "task", "exit", _STOCK),
     # ipi
-    Probe("ipi_raise", ("target_cpus", "reason", "mask", "nr"), "ipi", "raise", "arm, arm64 tracepoint from 3.17; 2014"),
-    Probe("ipi_entry", ("reason", "nr"), "ipi", "entry", "arm, arm64 tracepoint from 3.17; 2014"),
-    Probe("ipi_exit", ("reason", "nr"), "ipi", "exit", "arm, arm64 tracepoint from 3.17; 2014"),
-    Probe("ipi_send_cpu", ("cpu", "callsite", "callsite.sym", "callback", "callback.sym"), "ipi", "raise, callers", "6.4"),
+    Probe("ipi_raise", ("target_cpus", "reason", "mask", "nr"), "ipi", "raise", _IPI),
+    Probe("ipi_entry", ("reason", "nr"), "ipi", "entry", _IPI),
+    Probe("ipi_exit", ("reason", "nr"), "ipi", "exit", _IPI),
+    Probe("ipi_send_cpu", ("cpu", *_SEND), "ipi", "raise, callers", "6.4"),
     Probe(
-        "ipi_send_cpumask", ("cpumask", "callsite", "callsite.sym", "callback", "callback.sym"), "ipi", "raise, callers", "6.4"
+        "ipi_send_cpumask", ("cpumask", *_SEND), "ipi", "raise, callers", "6.4"
     ),
     Probe("csd_function_entry", ("func", "func.sym"), "ipi", "handler", "tracepoint from 6.5"),
     Probe("tlb_remove_table_smp_sync", (), "ipi", "handler", _KPROBE),
@@ -137,7 +142,7 @@ PROBES: Final = (
     Probe("collapse_and_free_pmd", ("mm",), "sync", "cause", "arm64 kprobe"),
     Probe("collapse_pte_mapped_thp", ("mm",), "sync", "cause", "arm64 kprobe"),
     # tlb_flush
-    Probe("tlb_flush_at_*", ("tlb", "mm", "start", "end", "bits"), "tlb_flush", "all", "arm64 kprobe at an inlined flush"),
+    Probe("tlb_flush_at_*", ("tlb", "mm", "start", "end", "bits"), "tlb_flush", "all", "arm64 kprobe"),
     Probe(
         "tlb_flush", ("mm", "start", "end", "fullmm", "reason", "pages"), "tlb_flush", "all", "x86 tracepoint; 2014"
     ),
@@ -159,7 +164,7 @@ PROBES: Final = (
     Probe("sys_enter_exit_group", (), "vma_op", "exit", "syscalls"),
     *(
         Probe(f"sys_exit_{name}", ("ret",), "vma_op", "end_ns, result", "syscalls")
-        for name in ("mmap", "mmap2", "mmap_pgoff", "munmap", "mremap", "brk", "mprotect", "madvise", "execve", "execveat")
+        for name in _CALLS
     ),
     Probe("sys_enter", ("id", "args"), "vma_op", "all, by number", "raw_syscalls"),
     Probe("sys_exit", ("id", "ret"), "vma_op", "end_ns, result", "raw_syscalls"),
@@ -187,7 +192,7 @@ def wanted() -> dict[str, frozenset[str]]:
     }
 
 
-def is_wanted(event: str, functions: frozenset[str] = frozenset()) -> bool:
+def is_wanted(event: str) -> bool:
     """Whether some probe wants this event of a recording."""
     name = event.removeprefix("function:")
     if name in ("funcgraph_entry", "funcgraph_exit"):

@@ -85,9 +85,14 @@ def _probed(records: Records) -> tuple[Rows, Rows]:
     # struct mmu_gather: bit 0 is fullmm, 3.x to 6.12.
     fullmm = np.where(bits == NULL, fullmm.astype(np.int64), fullmm | (bits & 1 == 1))
     rows = rows.having(
-        pointer=rows["mm"], mm_users=rows["users"], fullmm=fullmm, end_seq=np.where(rows["end_row"] >= 0, rows["until"], NULL),
-        end_ns=ends.at("ts_ns", rows["end_row"]), start=ends.at("start", rows["end_row"]), end=ends.at("end", rows["end_row"]),
-    )  # fmt: skip
+        pointer=rows["mm"],
+        mm_users=rows["users"],
+        fullmm=fullmm,
+        end_seq=np.where(rows["end_row"] >= 0, rows["until"], NULL),
+        end_ns=ends.at("ts_ns", rows["end_row"]),
+        start=ends.at("start", rows["end_row"]),
+        end=ends.at("end", rows["end_row"]),
+    )
     gather = _holder(rows, frees, free_key)
     tables = _fate(records, frees.having(gather=gather, key=free_key), ends.having(key=end_key))
     return rows.having(nr_tables=np.bincount(gather[gather >= 0], minlength=len(rows)).astype(np.int64)), tables
@@ -203,7 +208,7 @@ def _gathers_of_tables(records: Records, tables: Rows) -> tuple[Rows, Rows]:
 
 
 def _cause(records: Records, context: Context, calls: Calls, gathers: Rows) -> Ints:
-    """Why each gather was: the system call around it; exit (or exec) for a whole mm; reclaim for the kernel's threads."""
+    """Why each gather was: the system call around it; exit or exec for a whole mm; reclaim for kernel threads."""
     code = records.code
     call = calls.around(gathers)
     op = calls.rows.at("op", call)
@@ -232,7 +237,8 @@ def _execs_next(records: Records, gathers: Rows) -> Bools:
     """The thread goes on to exec and not to exit. sched_process_exit comes after exit_mm (kernel/exit.c)."""
     tasks = records.rows("sched_process_exec", "sched_process_exit")
     row = next_after(tasks["tid"], tasks["seq"], gathers["tid"], gathers["seq"])
-    return tasks.at("event", row) == records.code("sched_process_exec")
+    execs: Bools = tasks.at("event", row) == records.code("sched_process_exec")
+    return execs
 
 
 def gather_of_flush(gathers: Rows, keys: Ints, flush_keys: Ints, flushes: Rows) -> Ints:

@@ -57,7 +57,7 @@ def _split_pages(records: Records) -> Rows:
 
 
 def _collapses(records: Records) -> Rows:
-    """pmdp_collapse_flush: one PMD collapsed; `result` is the scan result that collapse_huge_page returned, if it called."""
+    """pmdp_collapse_flush: one PMD collapsed; `result` is what collapse_huge_page returned, where that called it."""
     rows = records.rows("pmdp_collapse_flush", fields=("mm", "addr"))
     flushed = records.rows("pmdp_collapse_flush_ret")
     flush_end = match(rows.thread, rows["seq"], flushed.thread, flushed["seq"])

@@ -26,7 +26,7 @@ def ipis(records: Records) -> Rows:
 
 
 def _raises(records: Records) -> Rows:
-    """ipi_raise (ARM), and ipi_send_cpu / ipi_send_cpumask (6.4 and later), which comes just before and knows callers."""
+    """ipi_raise (ARM), with the caller that ipi_send_cpu or ipi_send_cpumask (6.4) named just before."""
     words = records.words
     rows = records.rows("ipi_raise", fields=("target_cpus", "reason", "mask", "nr"))
     raised = rows.having(
@@ -71,7 +71,7 @@ def _entries(records: Records) -> Rows:
 
 
 def _handlers(records: Records) -> Rows:
-    """The function that an interrupt ran: csd_function_entry names every one, kprobes and function tracer the probed ones."""
+    """The function that an interrupt ran: csd_function_entry names every one, others only what is probed."""
     traced = records.rows("csd_function_entry", fields=("func.sym",))
     traced = traced.having(callback=traced["func.sym"])
     probed = records.rows(*HANDLERS)

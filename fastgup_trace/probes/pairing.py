@@ -100,7 +100,8 @@ def _depth(key: Ints, is_end: npt.NDArray[np.bool_]) -> Ints:
     shift = group * (2 * len(key) + 2)
     floor = np.minimum.accumulate(np.minimum(level, 0) - shift) + shift
     depth = level - floor
-    return np.where(is_end, depth + 1, depth).astype(np.int64)
+    result: Ints = np.where(is_end, depth + 1, depth).astype(np.int64)
+    return result
 
 
 def enclosing(begin_keys: Ints, begin_seqs: Ints, end_seqs: Ints, point_keys: Ints, point_seqs: Ints) -> Ints:

@@ -9,6 +9,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fastgup_trace.probes.catalog import PROBES
+
 Tables = Mapping[str, pa.Table]
 
 
@@ -80,15 +82,18 @@ QUESTIONS: Final = (
         ("rcu_gp_init", "rcu_gp_cleanup"), "`-e rcu`, or kprobes rcu_gp_init and rcu_gp_cleanup",
     ),
     Question(
-        "quiescent", "when each CPU last was in a quiescent state", _count("sched"), ("sched_switch",), "`-e sched:sched_switch`"
+        "quiescent", "when each CPU last was in a quiescent state", _count("sched"),
+        ("sched_switch",), "`-e sched:sched_switch`",
     ),
     Question(
         "ticks", "scheduler ticks, which end grace periods on busy CPUs", _count("rcu", phase="tick"),
-        ("rcu_utilization", "irq_handler_entry", "local_timer_entry"), "`-e rcu:rcu_utilization` or `-e irq:irq_handler_entry`",
+        ("rcu_utilization", "irq_handler_entry", "local_timer_entry"),
+        "`-e rcu:rcu_utilization` or `-e irq:irq_handler_entry`",
     ),
     Question(
         "splits", "IPIs on THP splits: how often a PMD mapping was split", _count("thp", kind="split_pmd"),
-        ("pmdp_invalidate", "pmdp_splitting_flush", "thp_split_ipi"), "kprobe pmdp_invalidate (3.x: pmdp_splitting_flush)",
+        ("pmdp_invalidate", "pmdp_splitting_flush", "thp_split_ipi"),
+        "kprobe pmdp_invalidate (3.x: pmdp_splitting_flush)",
     ),
     Question(
         "collapses", "IPIs on THP collapse: how often a PMD was collapsed", _count("thp", kind="collapse"),
@@ -116,15 +121,18 @@ QUESTIONS: Final = (
         ("tlb_flush", "tlb_flush_at_*", "flush_tlb_mm"), "kprobes at the inlined tlb_flush() (x86: `-e tlb`)",
     ),
     Question(
-        "walks", "fast-GUP calls: fast, slow or mixed", _count("walk", path="*"), ("gup_fast", "internal_get_user_pages_fast_ret"),
+        "walks", "fast-GUP calls: fast, slow or mixed", _count("walk", path="*"),
+        ("gup_fast", "internal_get_user_pages_fast_ret"),
         "kprobe and kretprobe internal_get_user_pages_fast (6.12: gup_fast_fallback), get_user_pages_unlocked",
     ),
     Question(
-        "walk_intervals", "hazards: how long each walk had interrupts off", _count("walk", irq_off_ns="*", irq_on_ns="*"),
+        "walk_intervals", "hazards: how long each walk had interrupts off",
+        _count("walk", irq_off_ns="*", irq_on_ns="*"),
         ("gup_irqs_off_*",), "kprobes behind the walk's `msr daifset` and `msr daif`",
     ),
     Question(
-        "futexes", "futex keys that needed a walk, and laps of their loop", _count("futex"), ("get_futex_key", "futex_again"),
+        "futexes", "futex keys that needed a walk, and laps of their loop", _count("futex"),
+        ("get_futex_key", "futex_again"),
         "kprobe get_futex_key and its return",
     ),
     Question(
@@ -133,7 +141,8 @@ QUESTIONS: Final = (
     ),
     Question(
         "users_over_time", "mm_users over time: threads and forks as they come and go", _count("task"),
-        ("sched_process_fork", "task_newtask"), "`-e sched:sched_process_fork -e sched:sched_process_exit -e task:task_newtask`",
+        ("sched_process_fork", "task_newtask"),
+        "`-e sched:sched_process_fork -e sched:sched_process_exit -e task:task_newtask`",
     ),
     Question(
         "faults", "page faults, from which page tables can be inferred", _count("fault", address="*"),
@@ -160,8 +169,8 @@ def _probes_on(provenance: Mapping[str, Any]) -> frozenset[str]:
     words = listed.split() if isinstance(listed, str) else listed if isinstance(listed, list) else []
     enabled = {str(word).replace(":", "/").rsplit("/", 1)[-1] for word in words}
     # The 2014 instrumentation is switched on as a whole, by the name of its system.
-    instrumented = {"table_free", "table_batch_flush", "table_batch_freed", "thp_split_ipi", "gup_fast", "futex_again", "fault"}
-    return frozenset(seen | enabled | (instrumented if "fastgup" in enabled else set()))
+    whole = {probe.event for probe in PROBES if probe.kernels.startswith("2014") and "fastgup" in enabled}
+    return frozenset(seen | enabled | whole)
 
 
 def _is_on(probe: str, on: frozenset[str]) -> bool:

@@ -41,7 +41,7 @@ def _queues(records: Records) -> Rows:
 
 
 def _invocations(records: Records) -> Rows:
-    """rcu_invoke_callback, else tlb_remove_table_rcu, else table_batch_freed; a batch's callback has no mm of its own."""
+    """rcu_invoke_callback, else tlb_remove_table_rcu, else table_batch_freed; a callback runs in no mm."""
     invoke, callback = records.code("invoke"), records.code(BATCH_CALLBACK)
     freed = records.rows("table_batch_freed", fields=("batch", "nr"))
     probed = records.rows(BATCH_CALLBACK, fields=("head", "nr"))

@@ -1,4 +1,4 @@
-"""The records of a recording under one name each, however the tracer came by them: kprobe, tracepoint or function tracer."""
+"""A recording's records under one name each, however the tracer came by them: kprobe, tracepoint, function tracer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from fastgup_trace.probes.rows import NULL, Ints, Rows, Words, stack, to_ints
 
-# Fields that the kernel holds as a number and prints as a word (the events' own print fmt); text recordings have the word.
+# Fields that the kernel holds as a number and prints as a word (the events' own print fmt); text has the word.
 SYMBOLS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("table_alloc", "level"): ("pte", "pmd", "pud"),
     ("table_free", "level"): ("pte", "pmd", "pud"),
@@ -91,7 +91,7 @@ class Records:
         ]
 
     def rows(self, *patterns: str, fields: tuple[str, ...] = ()) -> Rows:
-        """The records of these events in `seq` order, with `fields` (NULL where an event has not got one) and `event`."""
+        """The records of these events in `seq` order, with `event` and `fields` (NULL where an event lacks one)."""
         return stack([self._event(name, fields) for name in self.like(*patterns)])
 
     def _event(self, name: str, fields: tuple[str, ...]) -> Rows:

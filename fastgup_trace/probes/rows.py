@@ -1,4 +1,4 @@
-"""Records as plain int64 columns: what the probes compute with, between the events of a recording and a capture's tables.
+"""Records as plain int64 columns: what the probes compute with, between a recording's events and a capture's tables.
 
 Every column is an int64 array. A null is NULL. An address keeps its 64 bits (it turns negative above 2**63 and is
 turned back on the way out). A string or a CPU mask is its code in `Words`, so it compares and sorts like a number.
@@ -109,7 +109,8 @@ def to_ints(column: pa.ChunkedArray, words: Words) -> Ints:
         if isinstance(array, pa.ChunkedArray):
             array = array.chunk(0) if array.num_chunks else pa.array([], kind)
         codes = np.append(words.codes(str(word) for word in array.dictionary.to_pylist()), NULL)
-        return codes[array.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)]
+        found: Ints = codes[array.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)]
+        return found
     if pa.types.is_list(kind):
         return _mask_codes(column, words)
     if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
@@ -156,7 +157,7 @@ def masks_of(values: Ints, words: Words) -> Ints:
 
 def to_table(name: str, rows: Rows, words: Words) -> pa.Table:
     """`rows` as the capture table `name`; a row without `evidence` is observed."""
-    rows = rows if "evidence" in rows.columns else rows.having(evidence=words.code("observed"))
+    rows = rows.having(evidence=np.where(rows["evidence"] == NULL, words.code("observed"), rows["evidence"]))
     columns = {f.name: _from_ints(rows[f.name], f.type, words) for f in TABLES[name] if f.name in rows.columns}
     return conform(name, columns, len(rows))
 

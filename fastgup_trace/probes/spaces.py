@@ -1,9 +1,9 @@
 """Address spaces: which mm_struct a kernel pointer meant at a time, and which mm a thread ran on.
 
 A pointer is reused once its mm_struct is freed, so a life begins where a pointer is seen alive after it was seen dying
-(mm_users 0, exit_mmap, a fullmm gather). A thread keeps its mm from fork to exec; what it runs on is told by the records
-in which a thread works on its own mm. Kernel threads (khugepaged, kswapd) work on others': a record's own pointer
-always wins over the thread's.
+(mm_users 0, exit_mmap, a fullmm gather). A thread keeps its mm from fork to exec; what it runs on is told by the
+records in which a thread works on its own mm. Kernel threads (khugepaged, kswapd) work on others': a record's own
+pointer always wins over the thread's.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _life_starts(sightings: Rows) -> Ints:
 
 
 def _sightings(records: Records, context: Context) -> Rows:
-    """Every record with a mm pointer: mm, users, owner (the thread whose mm it is), own, alive (1, 0, NULL: can't tell)."""
+    """Every record with a mm pointer: mm, users, owner (the thread whose mm it is), own, alive (NULL: can't tell)."""
     own, other = records.rows(*OWN, fields=POINTER_FIELDS), records.rows(*ANY, fields=POINTER_FIELDS)
     event = own["event"]
     remote = (
@@ -158,7 +158,7 @@ def _is(rows: Rows, records: Records, patterns: tuple[str, ...]) -> Bools:
 
 
 def _switches(records: Records) -> Rows:
-    """check_and_switch_context(mm) of arm64: right after a sched_switch on the CPU it names the mm of the thread to come."""
+    """check_and_switch_context(mm): right after a sched_switch on its CPU it names the mm of the thread to come."""
     rows = records.rows("check_and_switch_context", fields=("mm", "users"))
     switches = records.rows("sched_switch", fields=("prev_pid", "next_pid"))
     if not len(rows):
@@ -170,7 +170,7 @@ def _switches(records: Records) -> Rows:
 
 def _begins_life(pointer: Ints, alive: Ints) -> Bools:
     """Rows in (pointer, seq) order: True where a pointer is new, or is alive after it was dying."""
-    new = np.r_[True, pointer[1:] != pointer[:-1]]
+    new: Bools = np.r_[True, pointer[1:] != pointer[:-1]]
     told = np.flatnonzero((alive != NULL) | new)
     state = np.where(alive[told] == NULL, 1, alive[told])
     again = np.r_[False, (state[1:] == 1) & (state[:-1] == 0)] & ~new[told]
@@ -200,9 +200,9 @@ def _mm_table(records: Records, context: Context, groups: dict[int, int], sighti
     _, start = np.unique(life, return_index=True)
     pid = np.full(lives, NULL)
     for claim in (sightings["alive"] == 0, sightings["own"] == 1):  # the later claim is the better one
-        rows = np.flatnonzero(claim)[::-1]
-        owner = np.where(sightings["owner"][rows] != NULL, sightings["owner"][rows], sightings["tid"][rows])
-        pid[life[rows]] = [groups.get(tid, tid) for tid in owner.tolist()]
+        told = np.flatnonzero(claim)[::-1]
+        owner = np.where(sightings["owner"][told] != NULL, sightings["owner"][told], sightings["tid"][told])
+        pid[life[told]] = [groups.get(tid, tid) for tid in owner.tolist()]
     users = np.full(lives, NULL)
     np.maximum.at(users, life, sightings["users"])
     died = np.full(lives, NULL)
@@ -224,7 +224,7 @@ def _mm_table(records: Records, context: Context, groups: dict[int, int], sighti
 
 
 def _comms(records: Records, context: Context, pid: Ints, end: Ints) -> Ints:
-    """The process's name by the end of a life: as it exited with, else of its last exec or fork, else as the tracer saved.
+    """The process's name by the end of a life: at its exit, else of its last exec or fork, else as the tracer saved it.
 
     A process may rename itself (busybox does after its exec), so the name at its exit is the best; it is taken when no
     exec lies between, as exit_mm comes before sched_process_exit.
@@ -256,8 +256,9 @@ def _by_task(records: Records, context: Context, groups: dict[int, int], cuts: R
     """Without a single pointer: one mm a process and exec, inferred from who called what."""
     rows = records.rows(*USERLAND)
     rows = rows.take(np.flatnonzero(rows["tid"] > 0))
+    nothing = np.zeros(0, np.int64)
     if not len(rows):
-        return Spaces(TABLES["mm"].empty_table(), *(np.zeros(0, np.int64),) * 2, Rows(), cuts, groups)
+        return Spaces(TABLES["mm"].empty_table(), nothing, nothing, Rows(), cuts, groups)
     group = np.array([groups.get(tid, tid) for tid in rows["tid"].tolist()], np.int64)
     cut = last_before(cuts["tid"], cuts["seq"], group, rows["seq"])
     key = joint(group, cut)
@@ -276,4 +277,4 @@ def _by_task(records: Records, context: Context, groups: dict[int, int], cuts: R
         records.words,
     )
     seen = Rows({"seq": rows["seq"], "ts_ns": rows["ts_ns"], "cpu": rows["cpu"], "tid": rows["tid"], "mm": life})
-    return Spaces(table, *(np.zeros(0, np.int64),) * 2, seen, cuts, groups)
+    return Spaces(table, nothing, nothing, seen, cuts, groups)

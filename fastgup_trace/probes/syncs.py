@@ -99,7 +99,7 @@ def _splits(records: Records) -> Rows:
 
 
 def _kicks(records: Records) -> Rows:
-    """kick_all_cpus_sync under the function tracer or a kprobe: a split's, where the thread went through one just before."""
+    """kick_all_cpus_sync, function tracer or kprobe: a split's, where the thread began one just before."""
     if "thp_split_ipi" in records:
         return Rows()
     rows = _pair(records.rows("kick_all_cpus_sync"), records.rows("kick_all_cpus_sync_ret"))

@@ -75,7 +75,7 @@ def _first_inside(points: Rows, rows: Rows, until: Ints) -> Ints:
 
 
 def _entry(records: Records, rows: Rows, context: Context) -> Ints:
-    """The entry point that led to each walk: the thread's last one since its walk before; futex where a key wanted it."""
+    """The entry point that led to each walk: the thread's last since its walk before; futex where a key wanted it."""
     entries = records.rows(*ENTRIES)
     before = last_before(rows.thread, rows["seq"], rows.thread, rows["seq"])
     entry = last_before(entries.thread, entries["seq"], rows.thread, rows["seq"])
@@ -125,7 +125,7 @@ def _recorded(records: Records) -> Rows:
 
 
 def _entries(records: Records) -> Rows:
-    """Entry points only (3.x under the function tracer): one row a call, __get_user_pages_fast alone where it is not nested."""
+    """Entry points only (3.x, function tracer): a row a call; __get_user_pages_fast where it is not nested in one."""
     rows = records.rows(*ENTRIES, fields=("start", "nr"))
     nested = rows["event"] == records.code("__get_user_pages_fast")
     before = last_before(rows.thread, rows["seq"], rows.thread, rows["seq"])
