@@ -17,9 +17,9 @@ OPEN_LOOP: Final = (
 
 LABELS: Final = {
     "name": "name", "workload": "workload", "machine": "machine", "kernel_release": "kernel",
-    "mechanism": "has mechanism", "arch": "architecture", "nr_cpus": "CPUs", "hz": "HZ", "page_size": "page size", "levels": "page-table levels",
-    "tracer": "tracer", "clock": "clock", "lost": "lost events", "losses_unknown": "losses of unknown size",
-    "start_ns": "first record", "end_ns": "last record",
+    "mechanism": "has mechanism", "arch": "architecture", "nr_cpus": "CPUs", "hz": "HZ", "page_size": "page size",
+    "levels": "page-table levels", "tracer": "tracer", "clock": "clock", "lost": "lost events",
+    "losses_unknown": "losses of unknown size", "start_ns": "first record", "end_ns": "last record",
 }  # fmt: skip
 """Keys of provenance and platform -> label, in the order of the page; other keys follow under their own names."""
 
