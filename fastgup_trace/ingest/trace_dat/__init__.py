@@ -64,7 +64,7 @@ def open_trace_dat(path: Path, *, wanted: Wanted | None = None, progress: Progre
     )
     decoder = EventDecoder(Formats(container.formats, where), context, wanted, where, strict=container.unpack is None)
     walker = PageWalker(header, page_bytes, container.big_endian, where)
-    merger = Merger(container, walker, losses, progress)
+    merger = Merger(container, walker, clock, losses, progress)
     uname = (container.option_text(parts.UNAME) or "").split()
     version = (container.option_text(parts.VERSION) or "").split()
     tgids = container.options.get(parts.SAVED_TGIDS, [])

@@ -13,7 +13,8 @@ import numpy as np
 
 from fastgup_trace.ingest.records import Loss, Progress
 from fastgup_trace.ingest.trace_dat.compression import Block, blocks
-from fastgup_trace.ingest.trace_dat.container import Container, Stream
+from fastgup_trace.ingest.trace_dat.container import CPUSTAT, Container, Stream
+from fastgup_trace.ingest.trace_dat.losses import complete, parse_cpu_stats
 from fastgup_trace.ingest.trace_dat.pages import Int64s, Pages, PageWalker, Walk
 
 WINDOW_BYTES = 36 << 20
@@ -41,8 +42,10 @@ class _Reader:
     stream: Stream
     source: Iterator[Block]
     reached: int = -1
+    first_ts: int = -1
     last_ts: int = -1
-    """Time of its last record that was handed out."""
+    """Times of its first and last record that were handed out."""
+    marked: list[Loss] = field(default_factory=list)
     done: bool = False
     waiting: list[Pages] = field(default_factory=list)
 
@@ -51,10 +54,11 @@ class Merger:
     """Reads the streams of a container; `losses` fills as the windows go by."""
 
     def __init__(
-        self, container: Container, walker: PageWalker, losses: list[Loss], progress: Progress | None = None
+        self, container: Container, walker: PageWalker, clock: str | None, losses: list[Loss], progress: Progress | None
     ) -> None:
         self._container, self._walker, self._losses, self._progress = container, walker, losses, progress
         self._readers = [self._reader(stream) for stream in sorted(container.streams, key=lambda s: s.cpu)]
+        self._stats = parse_cpu_stats(container.options.get(CPUSTAT, ()), clock)
         self._read_bytes = 0
 
     def _reader(self, stream: Stream) -> _Reader:
@@ -109,6 +113,7 @@ class Merger:
             if batch is not None:
                 yield batch
             if until == _FOREVER:
+                self._complete_losses()
                 return
             before = until
 
@@ -149,6 +154,7 @@ class Merger:
             mine = stream == number
             gone = np.flatnonzero(mine & (last_ts < until))
             if gone.size:
+                reader.first_ts = reader.first_ts if reader.first_ts >= 0 else int(walk.page_ts[gone[0]])
                 reader.last_ts = max(reader.last_ts, int(last_ts[gone[-1]]))
             keep = mine & (last_ts >= until)
             reader.waiting = [pages.take(keep)] if keep.any() else []
@@ -187,6 +193,19 @@ class Merger:
             same = page > 0 and pages.stream[page - 1] == pages.stream[page]
             since, end = int(last_ts[page - 1]) if same else reader.last_ts, int(first_ts[page])
             count = int(walk.missed_count[page])
-            self._losses.append(
-                Loss(reader.stream.cpu, since if since >= 0 else end, end, count if count >= 0 else None)
-            )
+            loss = Loss(reader.stream.cpu, since if since >= 0 else end, end, count if count >= 0 else None)
+            self._losses.append(loss)
+            reader.marked.append(loss)
+
+    def _complete_losses(self) -> None:
+        """Put what the tracer's own statistics count beside the marks of the pages."""
+        stats = {(stat.instance, stat.cpu): stat for stat in self._stats}
+        end = max((reader.last_ts for reader in self._readers), default=0)
+        for reader in self._readers:
+            stat = stats.pop((reader.stream.instance, reader.stream.cpu), None)
+            if stat is not None and reader.last_ts >= 0:
+                self._losses[:] = [loss for loss in self._losses if not any(loss is mark for mark in reader.marked)]
+                self._losses.extend(complete(stat, reader.marked, reader.first_ts, reader.last_ts))
+        for stat in stats.values():  # CPUs of which no record is left
+            self._losses.extend(complete(stat, [], max(end, 0), max(end, 0)))
+        self._losses.sort(key=lambda loss: (loss.end_ns, loss.cpu))
