@@ -10,6 +10,7 @@ Exit codes: 0 done, 1 an answer of "no" or a defect of the program, 2 bad input 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -86,6 +87,15 @@ def _run(argv: Sequence[str]) -> int:
         parser.print_help(sys.stderr)
         return 2
     code: int = import_module(f"{__name__}.{command}").run(args)
+    return code
+
+
+def _run_to_the_last_letter(argv: Sequence[str]) -> int:
+    """Run, and write out what is buffered here, where a full disk or a closed pipe can still be told."""
+    try:
+        code = _run(argv)
+    except SystemExit as done:  # argparse after --help and --version
+        code = done.code if isinstance(done.code, int) else 0
     if sys.stdout is not None:  # as it is after `>&-`
         sys.stdout.flush()
     return code
@@ -95,11 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. Every error of the user's or the input's is one line on stderr."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        return _run(argv)
-    except SystemExit as done:  # argparse after --help and --version
-        return done.code if isinstance(done.code, int) else 0
+        return _run_to_the_last_letter(argv)
     except BrokenPipeError:
-        # What is still buffered would raise again when the interpreter flushes stdout at its exit.
         _discard_stdout()
         return 141
     except KeyboardInterrupt:
@@ -107,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FastgupError, _CommandLineError, OSError, MemoryError) as error:
         if "--debug" in argv:
             raise
+        if isinstance(error, OSError):
+            _discard_stdout()
         return _say(_sentence(error), 2)
     except Exception as error:
         if "--debug" in argv:
@@ -129,10 +138,12 @@ def _say(sentence: str, code: int) -> int:
 
 
 def _discard_stdout() -> None:
+    """Drop what stdout can't take: it would raise again when the interpreter flushes it at its exit."""
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # stdout is no file, or closed: nothing left to flush
-        return
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):  # stdout is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def entry() -> NoReturn:

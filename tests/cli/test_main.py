@@ -184,18 +184,21 @@ def test_a_reader_that_goes_away_is_quiet() -> None:
     assert child.returncode == 141
 
 
+@pytest.mark.parametrize("words", ["mechanisms", "--version"])
 @pytest.mark.parametrize(
     ("redirect", "code", "line"),
-    [
-        (">&-", 0, ""),
-        (">/dev/full", 2, "fastgup-trace: No space left on device\n"),
-        (">/dev/null", 0, ""),
-    ],
+    [(">/dev/null", 0, ""), (">/dev/full", 2, "fastgup-trace: No space left on device\n")],
 )
-def test_a_stdout_that_takes_nothing(redirect: str, code: int, line: str) -> None:
-    command = f'"{sys.executable}" -m fastgup_trace mechanisms {redirect}'
+def test_a_stdout_that_takes_nothing(words: str, redirect: str, code: int, line: str) -> None:
+    command = f'unset PYTHONUNBUFFERED; "{sys.executable}" -m fastgup_trace {words} {redirect}'
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (code, line)
+
+
+def test_a_closed_stdout() -> None:
+    command = f'"{sys.executable}" -m fastgup_trace mechanisms >&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_letters_that_the_terminal_lacks_are_escaped() -> None:
