@@ -48,20 +48,26 @@ def _unknown(what: str) -> Answer:
 
 
 def _ipis(numbers: Numbers) -> Answer:
-    sent, broadcasts = value(numbers, "ipis", "interrupts"), value(numbers, "ipis", "broadcasts")
-    if not is_number(sent) or not is_number(broadcasts):
-        return _unknown("interrupts")
-    if not sent and not broadcasts:
-        return "sends no IPI", "send no IPI"
     parts = value(numbers, "ipis", "by_cause")
-    by_cause = {cause: value(parts, cause, "interrupts") for cause in parts} if isinstance(parts, Mapping) else {}
-    causes = sorted((c for c, n in by_cause.items() if is_number(n) and n > 0), key=lambda c: -by_cause[c])
-    words = {cause: CAUSES.get(cause, str(cause)) for cause in causes}
+    by_cause = {str(cause): value(parts, cause, "interrupts") for cause in parts} if isinstance(parts, Mapping) else {}
+    known = {cause: sent for cause, sent in by_cause.items() if is_number(sent)}
+    sent, broadcasts = value(numbers, "ipis", "interrupts"), value(numbers, "ipis", "broadcasts")
+    least, tail = "", ""
+    if not is_number(sent) or not is_number(broadcasts):
+        if not known:
+            return _unknown("interrupts")
+        # The whole is not known, but what is known of it is worth telling.
+        sent, broadcasts = sum(known.values()), sum(value(parts, cause, "broadcasts") or 0 for cause in known)
+        least = "at least "
+        tail = f"; for {listed([CAUSES.get(cause, cause) for cause in by_cause if cause not in known])}: {NOT_KNOWN}"
+    if not sent and not broadcasts:
+        return f"sends no IPI{tail}", f"send no IPI{tail}"
+    causes = sorted((cause for cause in known if known[cause] > 0), key=lambda cause: -known[cause])
     if len(causes) == 1:
-        why = f", all for {words[causes[0]]}"
+        why = f", all for {CAUSES.get(causes[0], causes[0])}"
     else:
-        why = "".join(f", {count(by_cause[cause])} for {words[cause]}" for cause in causes)
-    rest = f"{plural(sent, 'interrupt')} in {plural(broadcasts, 'broadcast')}{why}"
+        why = "".join(f", {count(known[cause])} for {CAUSES.get(cause, cause)}" for cause in causes)
+    rest = f"{least}{plural(sent, 'interrupt')} in {plural(broadcasts, 'broadcast')}{why}{tail}"
     return f"sends {rest}", f"each send {rest}"
 
 

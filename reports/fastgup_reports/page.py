@@ -84,7 +84,7 @@ def _panel(panel: Panel, outcome: Outcome, mechanisms: Mapping[str, Any]) -> str
     key, table = _name(panel), panel.summarise(outcome)
     head = f'<section id="{key}"><h2>{esc(panel.TITLE)}</h2>\n'
     unknown = [name for name, numbers in mechanisms.items() if lead.value(numbers, *panel.tells) is None]
-    caveat = f" Not known for {listed(unknown)}: see the evidence at the foot." if unknown else ""
+    caveat = f" Not known, or not wholly, for {listed(unknown)}: see the evidence at the foot." if unknown else ""
     if table.empty:
         words = caveat if unknown and len(unknown) == len(mechanisms) else panel.NOTHING + caveat
         return f'{head}<p class="nothing">{esc(words.strip())}</p></section>\n'

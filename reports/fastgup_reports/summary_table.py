@@ -33,6 +33,7 @@ Groups = tuple[tuple[str, tuple[Column, ...]], ...]
 """Heading of a group -> its columns."""
 
 _NO_WALKS: Final = "the capture has no probe on fast GUP (get_user_pages_fast)"
+_NO_PATH: Final = "the capture has no probe on fast GUP, or none that tells the path under this mechanism"
 _NO_TABLES: Final = "the capture has no probe on tables that leave their parent (tlb_remove_table)"
 _NO_USERS: Final = "the capture does not tell mm_users, which decides between at once and batched"
 _NO_BOUNDS: Final = "the capture does not tell when each walk begins and ends"
@@ -64,7 +65,7 @@ GROUPS: Final[Groups] = (
     ),
     (
         "Walks",
-        tuple(Column(path, ("walks", path), unknown=_NO_WALKS) for path in ("fast", "slow", "mixed", "livelocked")),
+        tuple(Column(path, ("walks", path), unknown=_NO_PATH) for path in ("fast", "slow", "mixed", "livelocked")),
     ),
     (
         "Hazards",

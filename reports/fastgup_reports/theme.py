@@ -170,9 +170,8 @@ def step_line(position: int, name: str, x: Any, y: Any, *, showlegend: bool = Tr
     """
     look = style(position)
     line = {"shape": "hv", "color": look.colour, "dash": look.dash, "width": max(4.5 - 0.6 * position, 1.25)}
-    return go.Scatter(
-        x=x, y=y, mode="lines", line=line, name=plot_text(name), legendgroup=str(position), showlegend=showlegend
-    )
+    legend = {"legendgroup": str(position), "legendrank": position + 1, "showlegend": showlegend}
+    return go.Scatter(x=x, y=y, mode="lines", line=line, name=plot_text(name), **legend)
 
 
 def marks(position: int, name: str, x: Any, y: Any, *, hollow: bool = False) -> go.Scatter:

@@ -36,6 +36,16 @@ def test_several_causes_are_told_from_the_largest() -> None:
     )
 
 
+def test_what_is_known_of_a_whole_that_is_not_is_told() -> None:
+    nothing = {"broadcasts": None, "interrupts": None}
+    whole = {**nothing, "by_cause": {"tlb": {"broadcasts": 4, "interrupts": 9}, "collapse": nothing}}
+    zero = {**nothing, "by_cause": {"tlb": {"broadcasts": 0, "interrupts": 0}, "collapse": nothing}}
+    assert said("Interrupts", a=numbers(ipis=whole), b=numbers(ipis=zero)) == [
+        "a sends at least 9 interrupts in 4 broadcasts, all for TLB shootdown; for THP collapse: not known.",
+        "b sends no IPI; for THP collapse: not known.",
+    ]
+
+
 def test_one_is_singular() -> None:
     ipis = {"broadcasts": 1, "interrupts": 1, "by_cause": {"collapse": {"broadcasts": 1, "interrupts": 1}}}
     assert said("Interrupts", a=numbers(ipis=ipis)) == ["a sends 1 interrupt in 1 broadcast, all for THP collapse."]

@@ -152,14 +152,14 @@ def test_null_is_not_known_and_says_why() -> None:
     assert len(row) == 16
     assert all(cell.startswith("not known") for cell in row[1:])
     assert "no probe on fast GUP" in page.words
-    assert "No mechanism replayed here sends an IPI on this workload. Not known for a" in page.words
+    assert "No mechanism replayed here sends an IPI on this workload. Not known, or not wholly, for a" in page.words
 
 
 def test_where_no_mechanism_is_known_the_panel_does_not_claim_zero() -> None:
     nulls = {key: dict.fromkeys(group) for key, group in sample_outcome.numbers().items()}
     words = Page(render(sample_outcome.outcome(sample_outcome.summary({"a": nulls})))).words
     assert "No mechanism replayed here" not in words
-    assert "Not known for a" in words
+    assert "Not known, or not wholly, for a" in words
 
 
 def test_an_outcome_without_rows_gives_a_reason_instead_of_each_plot() -> None:
