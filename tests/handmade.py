@@ -18,7 +18,7 @@ def capture(
     hz: int = 250,
     end_ms: int = 1000,
     batch_alloc_fail_every: int = 0,
-    known_tables: tuple[str, ...] = (),
+    known: tuple[str, ...] = (),
     **tables: list[dict[str, Any]],
 ) -> Capture:
     """A capture of the given rows; times are in ms under `ms`, `end_ms` etc., `seq` follows the order of all rows.
@@ -37,7 +37,7 @@ def capture(
         {
             "recordings": [], "nr_cpus": nr_cpus, "hz": hz, "page_size": 4096, "arch": "arm64", "start_ns": 0,
             "end_ns": end_ms * MS, "batch_alloc_fail_every": batch_alloc_fail_every, "lost": 0,
-            "known_tables": list(known_tables), "sidecars": {},
+            "known": list(known), "sidecars": {},
         },
         made,
     )  # fmt: skip

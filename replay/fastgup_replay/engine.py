@@ -112,7 +112,7 @@ class _Replay:
         else:
             self._append(gather, table, number, ts, cpu, tid, mm)
         if number == UNKNOWN:  # no probe tells its gather: its own flush follows at once
-            self._finish_gather(ts, cpu, tid, mm, UNKNOWN, UNKNOWN)
+            self._finish_gather(ts, cpu, tid, mm, UNKNOWN, 0)
 
     def _append(self, gather: _Gather, table: Table, number: int, ts: int, cpu: int, tid: int, mm: int) -> None:
         """tlb_remove_table with a second user of the mm (v3.13 mm/memory.c)."""
@@ -156,10 +156,13 @@ class _Replay:
         for table in batch.tables:
             self._free(table, ts)
 
-    def _finish_gather(self, ts: int, cpu: int, tid: int, mm: int, number: int, _value: int) -> None:
-        gather = self._gathers.pop(number, None) or _Gather()
+    def _finish_gather(self, ts: int, cpu: int, tid: int, mm: int, number: int, flushed: int) -> None:
+        """tlb_finish_mmu: the TLB flush, if there is anything to flush, then what the gather holds goes."""
+        gather = self._gathers.pop(number, None)
         cpu = self.machine.cpu_of.get(tid, cpu)
-        free_ns = self._invalidate(ts, cpu, tid, mm)
+        free_ns = self._invalidate(ts, cpu, tid, mm) if flushed or gather else ts
+        if gather is None:
+            return
         for table in gather.listed:
             self._free(table, free_ns)
         for table in gather.early:

@@ -17,6 +17,7 @@ from fastgup_replay.mechanisms import Invalidate, Mechanism, Sync, TableFree, Wa
 from fastgup_replay.outcome import CAUSES
 from fastgup_replay.platforms import Platform
 from fastgup_replay.timeline import Op, Timeline, walk_bounds
+from fastgup_trace.probes.known import COLLAPSES, SPLITS
 
 Number = int | float | None
 
@@ -48,20 +49,25 @@ def _gaps(timeline: Timeline, mechanism: Mechanism, platform: Platform) -> dict[
     """What the capture can't tell of what this mechanism needs -> why."""
     gaps: dict[str, str] = {}
     if "table_free" not in timeline.known:
-        gaps["tables"] = "no probe for tables that leave their parent (tlb_remove_table) was on"
+        gaps["tables"] = "page tables: no probe for those that leave their parent (tlb_remove_table) was on"
     elif mechanism.single_user_shortcut and _lacks_users(timeline):
-        gaps["mm_users"] = "the recording does not tell mm_users, which decides between at once and batched"
-    if "thp" not in timeline.known:
-        gaps["splits"] = "no probe for THP splits and collapses (pmdp_invalidate, pmdp_collapse_flush) was on"
+        gaps["mm_users"] = "mm_users: the recording does not tell it, and it decides between at once and batched"
+    sends = (Sync.IPI_ALL, Sync.IPI_MASK)
+    if SPLITS not in timeline.known and (mechanism.split in sends or not mechanism.protects_splits):
+        gaps["splits"] = "THP splits: no probe for them (pmdp_invalidate, or pmdp_splitting_flush before 4.5) was on"
+    if COLLAPSES not in timeline.known and mechanism.collapse in sends:
+        gaps["collapses"] = "THP collapses: no probe for them (pmdp_collapse_flush) was on"
     if not timeline.known & {"gather", "tlb_flush"}:
-        gaps["flushes"] = "no probe for TLB flushes (tlb_finish_mmu, flush_tlb_*) was on"
+        gaps["flushes"] = "TLB flushes: no probe for them (tlb_finish_mmu, flush_tlb_*) was on"
     if "sched" not in timeline.known:
-        gaps["sched"] = "no context switches (sched_switch) were recorded: who runs an mm is not known"
+        gaps["sched"] = "who runs an mm: no context switches (sched_switch) were recorded"
     if "walk" not in timeline.known:
-        gaps["walks"] = "no probe for fast GUP (get_user_pages_fast) was on"
+        gaps["walks"] = "walks: no probe for fast GUP (get_user_pages_fast) was on"
     begin, end = walk_bounds(timeline.walks)
     if "walk" in timeline.known and ((begin == UNKNOWN) | (end == UNKNOWN)).any():
-        gaps["walk_bounds"] = "not every walk has a begin and an end (add gup_irqs_off and gup_irqs_on, or kretprobes)"
+        gaps["walk_bounds"] = (
+            "walk lengths: not every walk has a begin and an end (probe where gup masks and unmasks irqs)"
+        )
     return gaps
 
 
@@ -95,11 +101,10 @@ def _ipis(mechanism: Mechanism, ledger: Ledger, gaps: dict[str, str]) -> dict[st
 
 def _unknown_causes(mechanism: Mechanism, gaps: dict[str, str]) -> set[str]:
     """The causes for which this mechanism may send IPIs that the capture does not let us count."""
-    sends = (Sync.IPI_ALL, Sync.IPI_MASK)
     unknown = set()
-    if mechanism.split in sends and "splits" in gaps:
+    if "splits" in gaps:
         unknown.add("split")
-    if mechanism.collapse in sends and "splits" in gaps:
+    if "collapses" in gaps:
         unknown.add("collapse")
     if mechanism.table_free is TableFree.RCU_BATCH and "tables" in gaps:
         unknown.add("table_free")

@@ -17,6 +17,7 @@ import pyarrow as pa
 from fastgup_replay.columns import UNKNOWN, Int64s, Rows, addresses, flags, integers, nulls, strings, where
 from fastgup_replay.quiescence import in_kernel
 from fastgup_replay.selection import Selection
+from fastgup_trace.probes.pairing import next_after
 from fastgup_trace.tables import Capture
 
 
@@ -28,7 +29,7 @@ class Op(IntEnum):
     CORE = 2  # rcu: the RCU softirq runs
     QUEUE = 3  # rcu: some other subsystem's call_rcu
     UNLINK = 4  # table_free: a table leaves its parent; value: mm_users
-    FINISH = 5  # gather: tlb_finish_mmu, or the flush that stands for it
+    FINISH = 5  # gather: tlb_finish_mmu, or the flush that stands for it; value: 1 where its TLB flush was seen
     FLUSH = 6  # tlb_flush: an invalidation that ends no gather
     SPLIT = 7  # thp: one PMD mapping of a THP is split
     COLLAPSE = 8  # thp: one PMD range is collapsed
@@ -54,7 +55,7 @@ class Timeline:
     start_ns: int
     end_ns: int
     known: frozenset[str]
-    """Capture tables whose operations the recording can tell: they have rows, or a probe for them was on."""
+    """What the recording can tell: capture tables, and `thp.split_pmd` and `thp.collapse`, with rows or a probe on."""
     walks: pa.Table
     """The walks to be accounted, laps of one livelocked futex call folded into one row."""
     gather_of: Int64s
@@ -81,14 +82,16 @@ def build(capture: Capture, selection: Selection | None = None) -> Timeline:
     Context switches, ticks and other subsystems' callbacks are never limited: they drive grace periods whoever asks.
     """
     keep = (selection or Selection()).keeper(capture)
-    walks = _fold_laps(capture["walk"].take(pa.array(keep("walk"))))
+    walks = fold_laps(capture["walk"].take(pa.array(keep("walk"))))
     gathers, flushes, freed = capture["gather"], capture["tlb_flush"], capture["table_free"]
     ended = keep("gather")
     ended = ended[~nulls(gathers["end_ns"])[ended]]
+    unlinked = np.setdiff1d(keep("table_free"), where(freed, "path", "direct"))
+    finishing = _finishing(flushes, gathers)
     parts = [
         *_scheduling(capture),
-        *_page_tables(freed, gathers, np.setdiff1d(keep("table_free"), where(freed, "path", "direct")), ended),
-        _flushes(flushes, gathers, keep("tlb_flush")),
+        *_page_tables(freed, gathers, unlinked, ended, finishing),
+        _flushes(flushes, keep("tlb_flush"), finishing),
         *_huge_pages(capture["thp"], keep("thp")),
         *_walks(walks),
     ]
@@ -133,15 +136,16 @@ def _scheduling(capture: Capture) -> Iterator[Part]:
     yield _part(Op.QUEUE, rcu, np.setdiff1d(queued, where(rcu, "func", TABLE_RCU)))
 
 
-def _page_tables(freed: pa.Table, gathers: pa.Table, unlinked: Rows, ended: Rows) -> Iterator[Part]:
+def _page_tables(freed: pa.Table, gathers: pa.Table, unlinked: Rows, ended: Rows, flush: Int64s) -> Iterator[Part]:
     yield _part(Op.UNLINK, freed, unlinked, values=integers(freed["mm_users"])[unlinked])
-    yield _part(Op.FINISH, gathers, ended, ts="end_ns", seq="end_seq")
+    flushed = (flush[ended] != UNKNOWN).astype(np.int64)
+    yield _part(Op.FINISH, gathers, ended, ts="end_ns", seq="end_seq", values=flushed)
 
 
-def _flushes(flushes: pa.Table, gathers: pa.Table, kept: Rows) -> Part:
+def _flushes(flushes: pa.Table, kept: Rows, finishing: Int64s) -> Part:
     """The invalidations that end no gather. A THP's own flush belongs to its split or collapse."""
-    others = np.setdiff1d(kept, where(flushes, "reason", "split", "collapse"))
-    return _part(Op.FLUSH, flushes, np.setdiff1d(others, _finishing(flushes, gathers)))
+    elsewhere = np.concatenate([finishing, where(flushes, "reason", "split", "collapse")])
+    return _part(Op.FLUSH, flushes, np.setdiff1d(kept, elsewhere))
 
 
 def _huge_pages(thp: pa.Table, kept: Rows) -> Iterator[Part]:
@@ -158,13 +162,26 @@ def _walks(walks: pa.Table) -> Iterator[Part]:
         yield (at[bounded], *rest)
 
 
-def _finishing(flushes: pa.Table, gathers: pa.Table) -> Rows:
-    """Rows of tlb_flush that are the last flush of a gather whose end the recording shows."""
-    gather = integers(flushes["gather"])
-    rows = np.flatnonzero(gather != UNKNOWN)
-    last = {int(gather[row]): int(row) for row in rows}
-    unfinished = nulls(gathers["end_ns"])
-    return np.array(sorted(row for g, row in last.items() if not unfinished[g]), dtype=np.intp)
+def _finishing(flushes: pa.Table, gathers: pa.Table) -> Int64s:
+    """For each gather the row of tlb_flush that ends it, UNKNOWN where none was seen.
+
+    The last one that names the gather; else the first of its thread after tlb_finish_mmu began, before it gathers anew.
+    """
+    result = np.full(len(gathers), UNKNOWN, np.int64)
+    named = integers(flushes["gather"])
+    rows = np.flatnonzero(named != UNKNOWN)
+    result[named[rows]] = rows  # the last of equal indices stays
+    result[nulls(gathers["end_ns"])] = UNKNOWN
+    loose = np.setdiff1d(np.arange(len(flushes)), [*rows, *where(flushes, "reason", "split", "collapse")])
+    if not len(loose):
+        return result
+    tid, seq = integers(flushes["tid"])[loose], integers(flushes["seq"])[loose]
+    own, begin, end = (integers(gathers[name]) for name in ("tid", "seq", "end_seq"))
+    after = next_after(tid, seq, own, end)
+    again = next_after(own, begin, own, end)
+    near = (after >= 0) & ((again < 0) | (begin[again] > seq[after])) & (end != UNKNOWN) & (result == UNKNOWN)
+    result[near] = loose[after[near]]
+    return result
 
 
 def walk_bounds(walks: pa.Table) -> tuple[Int64s, Int64s]:
@@ -182,7 +199,7 @@ def walk_bounds(walks: pa.Table) -> tuple[Int64s, Int64s]:
     return begin, end
 
 
-def _fold_laps(walks: pa.Table) -> pa.Table:
+def fold_laps(walks: pa.Table) -> pa.Table:
     """`walks` without the laps of a futex call that went round get_futex_key (v3.13 kernel/futex.c).
 
     A lap repeats the call and the irq-off walk of the tail page at one address by one thread, after such a walk
@@ -206,6 +223,7 @@ def _fold_laps(walks: pa.Table) -> pa.Table:
 
 
 def _known(capture: Capture) -> frozenset[str]:
-    """Capture tables that have rows, or whose probes ingest found to have been on."""
-    on = capture.provenance.get("known_tables") or ()
-    return frozenset(name for name in capture.tables if len(capture[name])) | frozenset(map(str, on))
+    """What the capture can tell: tables and kinds of THP operations that have rows, or whose probes were on."""
+    found = {name for name in capture.tables if len(capture[name])} - {"thp"}
+    found |= {f"thp.{kind}" for kind in set(strings(capture["thp"]["kind"]))}
+    return frozenset(found) | frozenset(map(str, capture.provenance.get("known") or ()))

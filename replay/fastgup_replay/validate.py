@@ -12,12 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastgup_replay import measured as kernel
-from fastgup_replay.measured import Measured
-from fastgup_replay.mechanisms import Mechanism, mechanism
+import numpy as np
+
+from fastgup_replay import measured, measured_ipis
+from fastgup_replay.columns import UNKNOWN, Int64s, integers, strings
+from fastgup_replay.measured import Callbacks, Event, Measured
+from fastgup_replay.mechanisms import Mechanism, Walker, mechanism
 from fastgup_replay.outcome import CAUSES, Outcome
 from fastgup_replay.replay import replay
+from fastgup_replay.timeline import fold_laps
 from fastgup_trace.errors import ModelError
+from fastgup_trace.probes.pairing import last_before
 from fastgup_trace.tables import Capture
 
 
@@ -31,7 +36,7 @@ class Row:
     kind: str
     source: str
     explained: str | None
-    accounted: tuple[kernel.Event, ...]
+    accounted: tuple[Event, ...]
     evidence: str = "observed"
 
     @property
@@ -65,7 +70,7 @@ def validate(capture: Capture, name: str | None = None) -> tuple[Mechanism, list
     """Replay the recorded kernel's mechanism (or `name`) and hold each quantity against the recording."""
     chosen = mechanism(name) if name else recorded_mechanism(capture)
     outcome = replay(capture, [chosen.name])
-    rows = [_row(quantity, capture, outcome, chosen.name) for quantity in QUANTITIES]
+    rows = [_row(quantity, capture, outcome, chosen) for quantity in QUANTITIES]
     return chosen, [row for row in rows if row is not None]
 
 
@@ -79,13 +84,13 @@ class Quantity:
     name: str
     measure: Measure
     kind: str = "count"
-    predict: Callable[[dict[str, Any]], Any] | None = None
+    predict: Callable[[dict[str, Any], Mechanism], Any] | None = None
 
 
-def _row(quantity: Quantity, capture: Capture, outcome: Outcome, name: str) -> Row | None:
-    """The row of one quantity, None where neither side has anything to say."""
-    summary = outcome.summary["mechanisms"][name]
-    predicted = quantity.predict(summary) if quantity.predict else _lookup(summary, quantity.name)
+def _row(quantity: Quantity, capture: Capture, outcome: Outcome, chosen: Mechanism) -> Row | None:
+    """The row of one quantity, None where nothing measures it."""
+    summary = outcome.summary["mechanisms"][chosen.name]
+    predicted = quantity.predict(summary, chosen) if quantity.predict else _lookup(summary, quantity.name)
     found = quantity.measure(capture, outcome)
     if found is None:
         return None
@@ -106,31 +111,29 @@ def _lookup(summary: dict[str, Any], dotted: str) -> Any:
     return value
 
 
-def _explain(missing: tuple[kernel.Event, ...]) -> str:
-    """The events in one line: the reasons, each with how many events and their sum."""
-    sums: dict[str, list[int]] = defaultdict(list)
+def _explain(missing: tuple[Event, ...]) -> str:
+    """The events in one line: the reasons, each with its sum and how many events."""
+    amounts: dict[str, list[int]] = defaultdict(list)
     for event in missing:
-        sums[event.why.rpartition(": ")[2] if event.why.startswith("batch of") else event.why].append(event.amount)
-    parts = [f"{sum(amounts):+d} in {len(amounts)}: {why}" for why, amounts in sums.items()]
-    return "; ".join(parts)
+        amounts[event.why].append(event.amount)
+    return "; ".join(f"{sum(parts):+d} in {len(parts)}: {why}" for why, parts in amounts.items())
+
+
+def _expected(outcome: Outcome) -> measured.Expected:
+    """The size that the model gives each batch the kernel queued: the thread's last batch in the model before it."""
+    batch = outcome.tables["batch"]
+    order = np.lexsort((integers(batch["queued_ns"]), integers(batch["tid"])))
+    tid, ts, size = (integers(batch[name])[order] for name in ("tid", "queued_ns", "nr_tables"))
+
+    def sizes(found: Callbacks) -> Int64s:
+        at = last_before(tid, ts, found.tid, found.queued_ns, or_at=True)
+        return np.where(at >= 0, size[np.maximum(at, 0)], UNKNOWN) if len(size) else np.full(len(at), UNKNOWN)
+
+    return sizes
 
 
 def _batched(capture: Capture, outcome: Outcome) -> Measured | None:
-    """Measured with, for the batches whose callback was not seen, the size that their gather's tables say."""
-    batch = outcome.tables["batch"]
-    sizes = dict(zip(batch["queued_ns"].to_pylist(), batch["nr_tables"].to_pylist(), strict=True))
-    found = kernel.callbacks(capture)
-    order = sorted(sizes)
-
-    def expected(n: int) -> int | None:
-        # call_rcu follows its gather's flush at once: the last batch that the model queued before it.
-        assert found is not None
-        import bisect
-
-        at = bisect.bisect_right(order, int(found.queued_ns[n])) - 1
-        return None if at < 0 else int(sizes[order[at]])
-
-    return kernel.batched(capture, expected)
+    return measured.batched(capture, _expected(outcome))
 
 
 def _freed(capture: Capture, outcome: Outcome) -> Measured | None:
@@ -144,16 +147,16 @@ def _freed(capture: Capture, outcome: Outcome) -> Measured | None:
 
 
 def _at_once(capture: Capture, _: Outcome) -> Measured | None:
-    return kernel.path(capture, "at_once")
+    return measured.path(capture, "at_once")
 
 
 def _by_ipi(capture: Capture, _: Outcome) -> Measured | None:
-    return kernel.path(capture, "by_ipi") or kernel.broadcasts(capture, "table_free")
+    return measured.path(capture, "by_ipi") or measured_ipis.broadcasts(capture, "table_free")
 
 
 def _percentile(q: int) -> Measure:
     def measure(capture: Capture, _: Outcome) -> Measured | None:
-        values = kernel.latencies_ns(capture)
+        values = measured.latencies_ns(capture)
         if values is None:
             return None
         value = int(values[max(0, -(-len(values) * q // 100) - 1)])
@@ -162,12 +165,34 @@ def _percentile(q: int) -> Measure:
     return measure
 
 
-def _broadcasts(cause: str) -> Measure:
-    return lambda capture, _: kernel.broadcasts(capture, cause)
+def _ipis(measure: Callable[[Capture, str], Measured | None], cause: str) -> Measure:
+    def applicable(capture: Capture, _: Outcome) -> Measured | None:
+        # Erratum 798181 is the Cortex-A15's.
+        if cause == "erratum" and capture.provenance.get("arch") != "arm":
+            return None
+        return measure(capture, cause)
+
+    return applicable
 
 
-def _interrupts(cause: str) -> Measure:
-    return lambda capture, _: kernel.interrupts(capture, cause)
+def _walks(path: str) -> Measure:
+    """Calls that the kernel served by `path`; each lap that get_futex_key makes is a call of its own there."""
+
+    def measure(capture: Capture, _: Outcome) -> Measured | None:
+        seen, folded = strings(capture["walk"]["path"]), strings(fold_laps(capture["walk"])["path"])
+        if None in seen:
+            return None
+        laps = seen.count(path) - folded.count(path)
+        why = "laps of a shared futex on a THP tail page, one call to the replay"
+        missing = (Event(capture.span_ns[0], -laps, why),) if laps else ()
+        return Measured(seen.count(path), "the path of each call, as the recording shows it", missing)
+
+    return measure
+
+
+def _walks_predicted(path: str) -> Callable[[dict[str, Any], Mechanism], Any]:
+    """Without a walker every call is slow. What a walker finds in the page tables is not predicted: it is null."""
+    return lambda summary, chosen: summary["walks"][path] if chosen.walker is Walker.NONE else None
 
 
 HELD_CAUSES: Final = tuple(cause for cause in CAUSES if cause != "tlb")
@@ -177,17 +202,24 @@ QUANTITIES: Final[tuple[Quantity, ...]] = (
     Quantity("tables.at_once", _at_once),
     Quantity("tables.batched", _batched),
     Quantity("tables.by_ipi", _by_ipi),
-    Quantity("rcu.batches", lambda capture, _: kernel.batches(capture)),
-    Quantity("rcu.tables_per_batch_max", lambda capture, _: kernel.largest_batch(capture)),
+    Quantity("rcu.batches", lambda capture, _: measured.batches(capture)),
+    Quantity("rcu.tables_per_batch_max", lambda capture, out: measured.largest_batch(capture, _expected(out))),
+    Quantity(
+        "rcu.batches_of_other_size",
+        lambda capture, out: measured.sizes_that_differ(capture, _expected(out)),
+        predict=lambda summary, _: 0 if summary["rcu"]["batches"] else None,
+    ),
     *(
         quantity
         for cause in HELD_CAUSES
         for quantity in (
-            Quantity(f"ipis.{cause}.broadcasts", _broadcasts(cause)),
-            Quantity(f"ipis.{cause}.interrupts", _interrupts(cause)),
+            Quantity(f"ipis.{cause}.broadcasts", _ipis(measured_ipis.broadcasts, cause)),
+            Quantity(f"ipis.{cause}.interrupts", _ipis(measured_ipis.interrupts, cause)),
         )
     ),
-    Quantity("ipis.interrupts", lambda capture, _: kernel.counted_interrupts(capture)),
+    Quantity("ipis.interrupts", lambda capture, _: measured_ipis.counted_interrupts(capture)),
+    Quantity("walks.fast", _walks("fast"), predict=_walks_predicted("fast")),
+    Quantity("walks.slow", _walks("slow"), predict=_walks_predicted("slow")),
     Quantity("rcu.queue_to_free_ns_p50", _percentile(50), "latency"),
     Quantity("rcu.queue_to_free_ns_p99", _percentile(99), "latency"),
 )

@@ -15,7 +15,7 @@ from fastgup_trace.errors import UsageError
 from fastgup_trace.tables import Capture
 
 NAMES = [m.name for m in MECHANISMS]
-KNOWN = ("table_free", "gather", "tlb_flush", "thp", "walk", "sched")
+KNOWN = ("table_free", "gather", "tlb_flush", "thp.split_pmd", "thp.collapse", "walk", "sched")
 
 
 def one(made: Capture, name: str, selection: Selection | None = None) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def one(made: Capture, name: str, selection: Selection | None = None) -> dict[st
 
 def unmapping(tables: int, users: int, **more: Any) -> Capture:
     return capture(
-        sched=busy(4), rcu=ticks(4, 1000), known_tables=KNOWN, **munmap(10, tables, users=users), **more,
+        sched=busy(4), rcu=ticks(4, 1000), known=KNOWN, **munmap(10, tables, users=users), **more,
     )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_every_third_batch_page_fails() -> None:
     """Pages asked for: 1 (had), 2 (had), 3 fails, then the next table of that gather asks again."""
     gathers = [munmap(10 * (n + 1), 2, gather=n) for n in range(4)]
     merged: dict[str, Any] = {key: [row for g in gathers for row in g[key]] for key in gathers[0]}
-    made = capture(sched=busy(4), rcu=ticks(4, 1000), known_tables=KNOWN, batch_alloc_fail_every=3, **merged)
+    made = capture(sched=busy(4), rcu=ticks(4, 1000), known=KNOWN, batch_alloc_fail_every=3, **merged)
     v2 = one(made, "rfc-v2")
     # Gather 2 asks third (fails, IPI), asks again for its second table; gather 3 asks fifth.
     assert v2["tables"] == {"freed": 8, "at_once": 0, "batched": 7, "by_ipi": 1}
@@ -112,7 +112,7 @@ def test_a_walk_that_begins_after_the_unlink_is_no_hazard() -> None:
 
 
 def test_who_waits_for_a_walk_with_interrupts_off() -> None:
-    made = capture(thp=[{"ms": 12, "kind": "split_pmd"}], walk=[walking(10, 15)], known_tables=KNOWN)
+    made = capture(thp=[{"ms": 12, "kind": "split_pmd"}], walk=[walking(10, 15)], known=KNOWN)
     v2 = replay(made, ["rfc-v2"])
     assert v2.summary["mechanisms"]["rfc-v2"]["ipis"]["wait_ns_max"] == 3 * MS
     assert v2.tables["walk"]["delayed_ns"].to_pylist() == [3 * MS]
@@ -123,13 +123,13 @@ def test_who_waits_for_a_walk_with_interrupts_off() -> None:
 
 def test_v1_spins_until_an_instant_without_readers() -> None:
     walks = [walking(10, 15), walking(14, 20, cpu=2, tid=3), walking(21, 22)]
-    made = capture(thp=[{"ms": 12, "kind": "split_pmd"}], walk=walks, known_tables=KNOWN)
+    made = capture(thp=[{"ms": 12, "kind": "split_pmd"}], walk=walks, known=KNOWN)
     assert one(made, "rfc-v1")["spins"]["wait_ns_total"] == 8 * MS
 
 
 def test_without_a_walker_a_shared_futex_on_a_thp_tail_never_ends() -> None:
     tail = walking(11, 12, entry="__get_user_pages_fast", tail=True)
-    walks = one(capture(walk=[walking(10, 11), tail], known_tables=KNOWN), "unpatched-3.13")["walks"]
+    walks = one(capture(walk=[walking(10, 11), tail], known=KNOWN), "unpatched-3.13")["walks"]
     assert (walks["total"], walks["fast"], walks["slow"], walks["livelocked"]) == (2, 0, 1, 1)
 
 
@@ -143,7 +143,7 @@ def test_what_the_capture_does_not_tell_is_null_and_said() -> None:
 
 
 def test_a_probe_that_was_on_and_saw_nothing_means_zero() -> None:
-    v2 = one(capture(sched=busy(4), known_tables=KNOWN), "rfc-v2")
+    v2 = one(capture(sched=busy(4), known=KNOWN), "rfc-v2")
     assert v2["tables"]["freed"] == 0
     assert v2["ipis"]["broadcasts"] == 0
 
@@ -154,7 +154,7 @@ def test_laws_that_hold_for_every_mechanism(name: str) -> None:
     gathers = [munmap(10 * (n + 1), 3 + n, gather=n, users=2 + n % 3) for n in range(30)]
     merged: dict[str, Any] = {key: [row for g in gathers for row in g[key]] for key in gathers[0]}
     made = capture(
-        sched=busy(4), rcu=ticks(4, 1000), known_tables=KNOWN, batch_alloc_fail_every=4, **merged,
+        sched=busy(4), rcu=ticks(4, 1000), known=KNOWN, batch_alloc_fail_every=4, **merged,
         thp=[{"ms": 33 + n, "kind": kind} for n, kind in enumerate(("split_pmd", "collapse") * 5)],
         walk=[walking(9.9 + 10 * n, 10.7 + 10 * n) for n in range(20)],
     )  # fmt: skip
@@ -179,7 +179,7 @@ def test_the_selection_limits_operations_but_not_who_drives_grace_periods() -> N
     other = munmap(50, 7, gather=1, mm=1, tid=9)
     mine = munmap(10, 5)
     merged: dict[str, Any] = {key: mine[key] + other[key] for key in mine}
-    made = capture(sched=busy(4), rcu=ticks(4, 1000), known_tables=KNOWN, **merged)
+    made = capture(sched=busy(4), rcu=ticks(4, 1000), known=KNOWN, **merged)
     assert one(made, "rfc-v2", Selection(pids=(2,)))["tables"]["freed"] == 7
     assert one(made, "rfc-v2", Selection(comms=("one",)))["tables"]["freed"] == 5
     late = one(made, "rfc-v2", Selection(from_ns=40 * MS))
