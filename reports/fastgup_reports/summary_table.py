@@ -37,7 +37,7 @@ _NO_PATH: Final = "the capture has no probe on fast GUP, or none that tells the 
 _NO_TABLES: Final = "the capture has no probe on tables that leave their parent (tlb_remove_table)"
 _NO_USERS: Final = "the capture does not tell mm_users, which decides between at once and batched"
 _NO_BOUNDS: Final = "the capture does not tell when each walk begins and ends"
-_NO_FLUSHES: Final = "the capture lacks the splits, flushes or context switches that decide it"
+_NO_FLUSHES: Final = "the capture lacks the splits, collapses, flushes or context switches that decide it"
 
 
 def _latency(heading: str, key: str) -> Column:
