@@ -53,19 +53,33 @@ class Calls:
 
 @dataclass
 class Stacks:
-    """The function last entered at each depth of each CPU: what a lone `}` returns from, by the kernel's own rule."""
+    """What a lone `}` returns from.
 
-    entered: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    The kernel leaves the name out where it is the function that was last entered at that depth on that CPU
+    (print_graph_return). trace-cmd always leaves it out: there calls of a thread and depth pair like brackets.
+    """
 
-    def add(self, calls: Calls, row: int, cpu: int, body: re.Match[bytes], duration_ns: int) -> None:
+    pairs: bool
+    entered: dict[tuple[int, int], list[bytes]] = field(default_factory=dict)
+    """(CPU or thread, depth) -> the last function, or those that have not returned."""
+
+    def add(self, calls: Calls, row: int, owner: int, body: re.Match[bytes], duration_ns: int) -> None:
         """Record a `FUNCTION() {`, `FUNCTION();` or `}`."""
         depth = max(len(body[1]) - 2, 0) // 2
+        entered = self.entered.setdefault((owner, depth), [])
         leaf = body[7] == b";"
         if body[2]:
-            func = body[3] or self.entered.get((cpu, depth), b"")
+            func = entered[-1] if entered else b""
+            if self.pairs and entered:
+                entered.pop()
+            func = body[3] or func
         else:
-            func = self.entered[cpu, depth] = body[6]
+            func = body[6]
             _append(calls, row, False, func, depth, -1)
+            if not self.pairs:
+                entered[:] = [func]
+            elif not leaf:
+                entered.append(func)
         if body[2] or leaf:
             _append(calls, row, True, func, depth, duration_ns)
 
@@ -97,7 +111,7 @@ def is_drawn(text: bytes) -> bool:
 class Drawing:
     """State from block to block: who runs on each CPU, and the open functions."""
 
-    stacks: Stacks = field(default_factory=Stacks)
+    stacks: Stacks = field(default_factory=lambda: Stacks(pairs=False))
     pids: dict[int, int] = field(default_factory=dict)
     timed: bool = False
 
@@ -135,7 +149,7 @@ class Drawing:
             ts.append((seconds, fraction))
             cpus.append(cpu)
             pids.append(self.pids.get(cpu, -1))
-            flags.append(flag_bits(flag_text, header.flag_columns) if flag_text else -1)
+            flags.append(flag_bits(flag_text, header) if flag_text else -1)
             keys.append(body[4] or b"")
             bodies.append(body[5] or b"")
             if not body[4]:
@@ -153,7 +167,7 @@ class Drawing:
 class ReportCalls:
     """One record a line; those of the function-graph tracer, as trace-cmd draws them, become calls."""
 
-    stacks: Stacks = field(default_factory=Stacks)
+    stacks: Stacks = field(default_factory=lambda: Stacks(pairs=True))
 
     def parse(self, text: bytes, header: Header) -> tuple[Lines, Calls]:
         """Split lines into columns; rows that are calls get empty keys."""
@@ -166,16 +180,16 @@ class ReportCalls:
                     body = parse_body(found[3])
                     if body and not body[4]:
                         lines.keys[row] = b""
-                        # trace-cmd follows threads, not CPUs.
                         self.stacks.add(calls, row, int(lines.pid[row]), body, duration(found[1], found[2]))
         if b": function: " in text:
             for row, key in enumerate(lines.keys):
                 if key.startswith(b"function:"):
                     func, _, parent = lines.bodies[row].strip().partition(b" <-- ")
                     if raw := _RAW_FUNCTION.match(func):
-                        func, parent = raw[1], raw[2]
+                        func, parent = (b"0x" * bool(_BARE_ADDRESS.match(word)) + word for word in raw.groups())
                     lines.keys[row], lines.bodies[row] = func + b" <-", parent
         return lines, calls
 
 
+_BARE_ADDRESS = re.compile(rb"[0-9a-f]{8,16}$")
 _RAW_FUNCTION = re.compile(rb"ip=(\S+) parent_ip=(\S+)")

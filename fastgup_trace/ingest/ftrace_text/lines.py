@@ -85,12 +85,15 @@ _LETTERS: dict[str, dict[str, int]] = {
 _COLUMNS = ("irqs-off", "need-resched", "hardirq/softirq", "preempt-depth", "migrate-disable")
 
 
-def flag_bits(text: bytes, columns: list[str]) -> int:
-    """The bits of trace_entry.flags that `d.h1.` shows; `columns` from the legend, or the usual ones."""
+def flag_bits(text: bytes, header: Header) -> int:
+    """The bits of trace_entry.flags that `d.h1.` shows, its columns as in the legend, or the usual ones.
+
+    trace-cmd shows less: its N is the kernel's n, and it has no sign for the rest.
+    """
     bits = 0
-    for letter, column in zip(text.decode("latin-1"), columns or _COLUMNS, strict=False):
+    for letter, column in zip(text.decode("latin-1"), header.flag_columns or _COLUMNS, strict=False):
         bits |= _LETTERS.get(column.split("/")[0], {}).get(letter, 0)
-    return bits
+    return bits & (_IRQS_OFF | _NEED_RESCHED | _HARDIRQ | _SOFTIRQ) if header.is_report else bits
 
 
 @dataclass
@@ -143,7 +146,7 @@ def parse_lines(text: bytes, header: Header) -> Lines:
         return Lines(none, none, none, none, [], [], others, set(), 0)
     comm, pid, tgid, cpu1, flags1, cpu2, flags2, seconds, fractions, keys, bodies, _ = zip(*found, strict=True)
     ts_ns, digits = nanoseconds(seconds, fractions)
-    flag_codes = {text: flag_bits(text, header.flag_columns) if text else -1 for text in {*flags1, *flags2}}
+    flag_codes = {text: flag_bits(text, header) if text else -1 for text in {*flags1, *flags2}}
     flags = np.array([flag_codes[a or b] for a, b in zip(flags1, flags2, strict=True)], np.int64)
     cpu = np.array([int(a or b) for a, b in zip(cpu1, cpu2, strict=True)], np.int64)
     pids = np.minimum(np.array(list(map(int, pid)), np.int64), 2**31 - 1)

@@ -177,6 +177,7 @@ EVENT_PATTERNS: dict[str, tuple[str, ...]] = {
     "tlb_flush": (
         "pages:{pages:u} reason:{:s} ({reason:d})",
         "pages={pages:u} reason={:s} ({reason:d})",
+        "reason={reason:d} pages={pages:u}",
         "pages={pages:u} reason={reason:d}",
         _MM + "start={start:x} end={end:x} fullmm={fullmm:d}",
     ),

@@ -8,9 +8,12 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Protocol
 
 from fastgup_trace.errors import RecordingError
+
+if TYPE_CHECKING:
+    from zstandard import ZstdDecompressionObj
 
 BLOCK_BYTES = 2 << 20
 NEWLINE = b"\n"
@@ -29,6 +32,36 @@ class TextBlock:
     """How much of the file was read when the block was complete."""
     cut: bool = False
     """The recording's last line, which has no newline: whether it is whole can't be known."""
+
+
+class Readable(Protocol):
+    """What bytes can be read from: b"" at the end, EOFError where it is cut."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Zstd:
+    """Frames of zstd, one after another; unlike the library's own stream, it tells that the last one is cut."""
+
+    _STEP = 1024  # A byte may stand for 32 KB.
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._frame: ZstdDecompressionObj | None = None
+
+    def read(self, size: int, /) -> bytes:
+        import zstandard
+
+        parts, total = list[bytes](), 0
+        while total < size and (data := self._file.read(self._STEP)):
+            while data:
+                frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+                parts.append(frame.decompress(data))
+                total += len(parts[-1])
+                data, self._frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+        if not total and self._frame is not None:
+            raise EOFError
+        return b"".join(parts)
 
 
 def compression(head: bytes) -> str | None:
@@ -53,18 +86,16 @@ def uncompressed_head(head: bytes) -> bytes:
     return head
 
 
-def _opened(file: IO[bytes]) -> IO[bytes]:
+def _opened(file: IO[bytes]) -> Readable:
     head = file.read(8)
     file.seek(0)
     match compression(head):
         case "gzip":
-            return gzip.open(file)  # type: ignore[return-value]
+            return gzip.open(file)
         case "xz":
             return lzma.LZMAFile(file)
         case "zstd":
-            import zstandard
-
-            return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            return _Zstd(file)
     return file
 
 
@@ -96,7 +127,7 @@ def text_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[TextBloc
             yield TextBlock(rest, line, file.tell(), cut=True)
 
 
-def _read(stream: IO[bytes], size: int, path: Path, line: int) -> bytes:
+def _read(stream: Readable, size: int, path: Path, line: int) -> bytes:
     import zstandard
 
     try:
