@@ -55,7 +55,7 @@ def _print(name: str, rows: list[Row], wrong: list[Row], *, events: bool) -> Non
     )
     for row in rows:
         if row.error and row.kind == "count":
-            print(f"\n{row.quantity}: {row.explained or 'the difference is not accounted for'}")
+            print(f"\n{row.quantity}: {_verdict(row)}")
             for event in row.accounted if events else ():
                 print(f"  {event.ts_ns / 1e9:.9f} s  {event.amount:+d}  {event.why}")
     counts = [row for row in rows if row.kind == "count" and row.predicted is not None]
@@ -63,6 +63,12 @@ def _print(name: str, rows: list[Row], wrong: list[Row], *, events: bool) -> Non
     print(
         f"\n{exact} of {len(counts)} counts exact, {len(counts) - exact - len(wrong)} accounted for, {len(wrong)} not."
     )
+
+
+def _verdict(row: Row) -> str:
+    if row.evidence == "inferred":
+        return f"a bound only; measured from {row.source}"
+    return row.explained or "the difference is not accounted for"
 
 
 def _cells(row: Row) -> tuple[object, ...]:

@@ -13,18 +13,20 @@ from fastgup_trace.probes.catalog import PROBES, tables_of
 
 SPLITS: Final = "thp.split_pmd"
 COLLAPSES: Final = "thp.collapse"
+CALLBACKS: Final = "rcu.callbacks"
 
-# The two kinds of `thp` rows that replays count have probes of their own.
+# Kinds of rows with probes of their own, in tables that other probes feed too.
 _KINDS: Final = {
     SPLITS: ("pmdp_invalidate", "thp_split_ipi", "pmdp_splitting_flush"),
     COLLAPSES: ("pmdp_collapse_flush",),
+    CALLBACKS: ("call_rcu", "rcu_callback", "table_batch_flush"),
 }
 _INSTRUMENTED: Final = "fastgup"
 """The system of the 2014 instrumentation: enabled as a whole."""
 
 
 def known_from(enabled: Iterable[str]) -> list[str]:
-    """Tables, and `thp.split_pmd` and `thp.collapse`, that these enabled events and functions feed.
+    """Tables, and `thp.split_pmd`, `thp.collapse` and `rcu.callbacks`, that these enabled events and functions feed.
 
     `enabled` has event names with or without their system (`kprobes:tlb_remove_table`, `sched/sched_switch`), or the
     instrumentation's system alone.
@@ -34,5 +36,4 @@ def known_from(enabled: Iterable[str]) -> list[str]:
         names |= {probe.event for probe in PROBES if probe.kernels.startswith("2014")}
     found = {table for name in names for table in tables_of(name)}
     found |= {kind for kind, events in _KINDS.items() if names & set(events)}
-    # `thp` as a table says nothing of its kinds, and a sender's table nothing of whom it reached.
-    return sorted(found - {"thp"})
+    return sorted(found - {"thp", "rcu"})  # as tables they say nothing of their kinds

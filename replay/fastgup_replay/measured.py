@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fastgup_replay.columns import UNKNOWN, Int64s, integers, strings, where
+from fastgup_replay.columns import UNKNOWN, Int64s, integers, nulls, strings, where
 from fastgup_replay.timeline import TABLE_RCU
+from fastgup_trace.probes.known import CALLBACKS
 from fastgup_trace.tables import Capture
 
 
@@ -35,6 +36,8 @@ class Measured:
     value: int
     source: str
     missing: tuple[Event, ...] = ()
+    exact: bool = True
+    """False where the recording can't tell all of what it counts, and a difference proves nothing."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,14 @@ class Callbacks:
 def callbacks(capture: Capture) -> Callbacks | None:
     """The table batches' callbacks, None where no probe tells queued callbacks apart by function."""
     rcu = capture["rcu"]
+    queues = where(rcu, "phase", "queue")
+    if nulls(rcu["func"])[queues].any():
+        return None  # the function tracer has no arguments
     ours = where(rcu, "func", TABLE_RCU)
     phase = strings(rcu["phase"].take(pa.array(ours)))
     queued = ours[[p == "queue" for p in phase]] if len(ours) else ours
     invoked = ours[[p == "invoke" for p in phase]] if len(ours) else ours
-    if not len(ours) and not where(rcu, "phase", "queue").size:
+    if not len(queues) and (len(ours) or CALLBACKS not in (capture.provenance.get("known") or ())):
         return None
     # The head is an address in the upper half of 64 bits: as int64 only its identity matters.
     head = np.asarray(rcu["head"].fill_null(0).to_numpy()).astype(np.int64)
@@ -110,7 +116,11 @@ def _later_ran(cpu: Int64s, ran: Int64s) -> NDArray[np.bool_]:
 
 def batches(capture: Capture) -> Measured | None:
     found = callbacks(capture)
-    return None if found is None else Measured(len(found.queued_ns), f"call_rcu of {TABLE_RCU}")
+    if found is not None:
+        return Measured(len(found.queued_ns), f"call_rcu of {TABLE_RCU}")
+    ran = where(capture["rcu"], "func", TABLE_RCU)
+    source = f"runs of {TABLE_RCU}: batches in flight at either end can't be told"
+    return Measured(len(ran), source, exact=False) if len(ran) else None
 
 
 Expected = Callable[[Callbacks], Int64s]

@@ -14,8 +14,14 @@ from fastgup_trace.tables import Capture
 
 CALL: Final = "Function call interrupts"
 SINGLE: Final = "Single function call interrupts"
-HANDLERS: Final = ("tlb_remove_table_smp_sync", "ipi_flush_tlb_a15_erratum")
-"""Handlers that are probed: nothing else tells, on kernels that put all function calls under one reason."""
+HANDLERS: Final = {
+    "split": ("do_nothing", "thp_splitting_flush_sync"),
+    "table_free": ("tlb_remove_table_smp_sync",),
+    "collapse": ("tlb_remove_table_smp_sync",),
+    "erratum": ("ipi_flush_tlb_a15_erratum",),
+}
+"""What a broadcast of each cause runs on its targets: kick_all_cpus_sync (3.18) and the posted patches' own function;
+mm/mmu_gather.c; arch/arm/kernel/smp_tlb.c."""
 
 
 def calls_are_broadcasts(capture: Capture) -> bool:
@@ -74,29 +80,39 @@ def _inside_splits(capture: Capture) -> Measured | None:
 
 
 def interrupts(capture: Capture, cause: str) -> Measured | None:
-    """Handlers that ran on other CPUs for one cause; what each broadcast lacks of N-1 is named."""
-    if calls_are_broadcasts(capture):
-        rows, source = _rows(capture, "entry", CALL), f"ipi_entry, {CALL}"
-        if rows is None:
-            return None
-    elif cause == "split":
-        return None  # no function is known that a split of these kernels would run elsewhere
-    else:
-        rows = where(capture["ipi"], "phase", "handler")
-        names = sorted({name for name in strings(capture["ipi"]["callback"].take(pa.array(rows))) if name})
-        source = f"handlers: {', '.join(names) or 'none seen'}"
-    ours = _of_cause(capture, rows, cause)
-    return Measured(len(ours), source, _unseen(capture, ours, cause))
+    """Handlers that ran on other CPUs for one cause; what each broadcast lacks of its targets is named.
 
-
-def _unseen(capture: Capture, handlers: Rows, cause: str) -> tuple[Event, ...]:
-    """For each broadcast of `cause` the CPUs whose handler was not seen while the sender waited, and why.
-
-    Handlers seen by a kprobe are missed only as often as kprobe_profile counts: beyond that nothing explains them.
+    By the function that ran where a probe tells it, else by the reason of the IPI where that means broadcasts alone.
     """
+    ipi = capture["ipi"]
+    handlers = np.intersect1d(where(ipi, "phase", "handler"), where(ipi, "callback", *HANDLERS[cause]))
+    if len(handlers) or not calls_are_broadcasts(capture):
+        if cause == "split" and not len(handlers):
+            return None  # no function is known that a split of these kernels would run elsewhere
+        ours = _of_cause(capture, handlers, cause)
+        source = f"handlers: {', '.join(HANDLERS[cause])}"
+        return Measured(len(ours), source, _missed_hits(capture, _unseen(capture, ours, cause), cause))
+    entered = _rows(capture, "entry", CALL)
+    if entered is None:
+        return None
+    ours = _of_cause(capture, entered, cause)
+    missing = tuple(Event(b, 1, _why_unseen(capture, target, b, e)) for b, e, target in _unseen(capture, ours, cause))
+    return Measured(len(ours), f"ipi_entry, {CALL}", missing)
+
+
+def _missed_hits(capture: Capture, unseen: list[tuple[int, int, int]], cause: str) -> tuple[Event, ...]:
+    """Handlers unseen by a kprobe, as many as kprobe_profile counts: beyond that nothing explains them."""
+    missed = dict((capture.provenance.get("sidecars") or {}).get("kprobe_missed") or {})
+    hits = sum(int(missed.get(name, 0)) for name in HANDLERS[cause])
+    why = f"handler unseen: kprobe_profile counts {hits} hits that its probe missed"
+    return tuple(Event(begin_ns, 1, why) for begin_ns, _, _ in unseen[:hits])
+
+
+def _unseen(capture: Capture, handlers: Rows, cause: str) -> list[tuple[int, int, int]]:
+    """(begin, end, CPU) of each target of a broadcast of `cause` whose handler was not seen while the sender waited."""
     nr_cpus = capture.provenance.get("nr_cpus")
     if nr_cpus is None:
-        return ()
+        return []
     ipi, sync = capture["ipi"], capture["sync"]
     rows = np.intersect1d(where(sync, "kind", "broadcast"), where(sync, "cause", cause))
     begin, end, _ = _broadcast_bounds(capture, cause)
@@ -114,12 +130,7 @@ def _unseen(capture: Capture, handlers: Rows, cause: str) -> tuple[Event, ...]:
         lacking = sorted(set(range(int(nr_cpus))) - set(taken.tolist()) - {int(senders[n])})
         reached_n = int(nr_cpus) - 1 if reached[n] == UNKNOWN else int(reached[n])
         unseen += [(int(begin[n]), int(end[n]), target) for target in lacking[: max(0, reached_n - len(taken))]]
-    if calls_are_broadcasts(capture):
-        return tuple(Event(b, 1, _why_unseen(capture, target, b, e)) for b, e, target in unseen)
-    missed = dict((capture.provenance.get("sidecars") or {}).get("kprobe_missed") or {})
-    hits = sum(int(missed.get(name, 0)) for name in HANDLERS)
-    why = f"handler unseen: kprobe_profile counts {hits} hits that its probe missed"
-    return tuple(Event(b, 1, why) for b, _, _ in unseen[:hits])
+    return unseen
 
 
 def _why_unseen(capture: Capture, cpu: int, begin_ns: int, end_ns: int) -> str:

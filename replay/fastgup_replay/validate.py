@@ -45,8 +45,8 @@ class Row:
 
     @property
     def exact(self) -> bool:
-        """Whether a count agrees, at once or with every part of the difference accounted for."""
-        return self.error == 0 or self.explained is not None
+        """Whether a count agrees, or its whole difference is accounted for, or the measure itself is only inferred."""
+        return self.error == 0 or self.explained is not None or self.evidence == "inferred"
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -100,7 +100,7 @@ def _row(quantity: Quantity, capture: Capture, outcome: Outcome, chosen: Mechani
     whole = error is not None and error != 0 and sum(event.amount for event in missing) == error
     return Row(
         quantity.name, predicted, seen.value, quantity.kind, seen.source,
-        _explain(missing) if whole else None, missing,
+        _explain(missing) if whole else None, missing, "observed" if seen.exact else "inferred",
     )  # fmt: skip
 
 
