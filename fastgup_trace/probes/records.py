@@ -60,8 +60,9 @@ def by_function(events: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
             found[name.removeprefix("function:")] = table
     for event, suffix in (("funcgraph_entry", ""), ("funcgraph_exit", "_ret")):
         if event in events and "func.sym" in events[event].schema.names:
-            table = events[event]
-            symbols = table["func.sym"].cast(pa.string())
+            # Its func is the traced function, not an argument of the same name (call_rcu's callback).
+            symbols = events[event]["func.sym"].cast(pa.string())
+            table = events[event].drop_columns([c for c in ("func", "func.sym") if c in events[event].schema.names])
             for symbol in pc.unique(symbols).drop_null().to_pylist():
                 found[f"{symbol}{suffix}"] = table.filter(pc.equal(symbols, symbol))
     return {**{name: table for name, table in found.items() if name.removesuffix("_ret") not in plain}, **plain}
