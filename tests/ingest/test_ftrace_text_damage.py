@@ -6,6 +6,7 @@ import gzip
 import lzma
 import random
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def test_one_line(data: bytes, message: str, tmp_path: Path) -> None:
 
 
 def test_line_without_end(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match=r"trace:11: expected a line of text, found more than 1048576 bytes"):
+    with pytest.raises(RecordingError, match=r"trace:11: expected a line of text, found more than 65536 bytes"):
         read(tmp_path / "trace", TEXT + b"x" * (5 << 20))
 
 
@@ -157,3 +158,22 @@ def test_damage_anywhere(tmp_path: Path) -> None:
             read(tmp_path / "trace", bytes(data))
         except RecordingError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b" " * 60_000,
+        b"x-1 " * 15_000,
+        b" a-1 [000] 1.0: sched_switch: prev_comm=" + b"x prev_pid=0 prev_prio=1 prev_state=R ==> next_comm=" * 1000,
+        b" a-1 [000] 1.0: e: b=1 c=2 d=3 e=4 f=5" + b" c= d= e=" * 6000,
+        b" a-1 [000] 1.0: e: " + b"=" * 60_000,
+        b" a-1 [000] 1.0: sys_x(" + b"a: 1, " * 10_000,
+        b" a-1 [000] 1.0: ipi_raise: target_mask=" + b"0," * 30_000 + b" (",
+    ],
+)
+def test_no_line_takes_long(line: bytes, tmp_path: Path) -> None:
+    """Twenty lines of 60 KB that nearly match, in less than ten seconds (a second each would be far more)."""
+    started = time.process_time()
+    read(tmp_path / "trace", b" a-1 [000] 1.0: e: b=1 c=2 d=3 e=4 f=5\n" + (line + b"\n") * 20)
+    assert time.process_time() - started < 10

@@ -18,7 +18,7 @@ from fastgup_trace.ingest.ftrace_text.lines import KEY, Header, Int64s, Lines, f
 
 _DURATION = rb"(?:[$@*#!+] ?)?(?: *(\d{1,18})(?:\.(\d{1,3}))? us)?"
 DRAWN = re.compile(
-    rb"^(?: *(\d{1,10})\.(\d{1,9}) +\|)? *(\d{1,6})\)"
+    rb"^ *+(?:(\d{1,10})\.(\d{1,9}) +\|)? *(\d{1,6})\)"
     rb"(?: +([^|\n]{0,40}?)-(\d{1,10}) *\|)?(?: *([^\s\d|+!#*@$][^\s|]{2,8}) *\|)?"
     rb" *" + _DURATION + rb" *\|(.*)$"
     rb"|^(.+)$",

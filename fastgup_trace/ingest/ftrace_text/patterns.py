@@ -1,13 +1,14 @@
 """A small language for what an event prints, and the regular expressions made of it.
 
 A pattern is the event's print format with the *format's* field names in braces, so that what is printed under
-another name comes out under the right one: `comm={parent_comm:s} pid={parent_pid:d}`. Kinds:
+another name comes out under the right one: `comm={parent_comm:c} pid={parent_pid:d}`. Kinds:
 
     d       decimal, to int64
     u       decimal, printed signed, of an unsigned field, to uint64
     x       hexadecimal with or without 0x, to uint64
     p       a pointer: to NAME, or to NAME.hashed where the kernel printed a hash of it (4.15 and later)
     s       text, to a dictionary
+    c       the name of a task: text of at most 64 bytes (TASK_COMM_LEN is 16), to a dictionary
     sym     a function, `NAME+0x0/0x80`, `NAME` or a bare address: to NAME.sym and, where an address, NAME
     probe   as sym, but bare addresses have no 0x
     mask    a cpumask or bitmask, `00000000,0000000f`, to list<uint64>
@@ -33,6 +34,7 @@ _VALUES: dict[str, bytes] = {
     "x": _HEX,
     "p": _HEX,
     "s": rb".*?",
+    "c": rb".{0,64}?",
     "sym": rb"\S+?(?: \[\w+\])?",
     "probe": rb"[^()<\n]+?",
     "mask": rb"[0-9a-f,]+|ARRAY\[[0-9a-f, ]*\]",
@@ -55,17 +57,23 @@ class Pattern:
 
 
 @lru_cache(maxsize=4096)
-def pattern(text: str) -> Pattern:
-    """Compile a pattern of the language above. A run of spaces matches any number of spaces."""
-    fields, kinds, regex = [], [], []
+def pattern(text: str, atomic: bool = False) -> Pattern:
+    """Compile a pattern of the language above. A run of spaces matches any number of spaces.
+
+    Where `atomic`, a value ends at the first place where what follows it stands: no line takes long to refuse.
+    """
+    fields, kinds, regex = list[str](), list[str](), b""
+    begin, end = (b"(?>", b")") if atomic else (b"", b"")
     for literal, name, kind in re.findall(r"([^{]*)(?:\{([^:}]*):([^}]+)\})?", text):
-        regex.append(re.sub(rb"(?:\\ )+", rb" +", re.escape(literal.encode())))
+        regex += re.sub(rb"(?:\\ )+", rb" +", re.escape(literal.encode()))
         if kind:
+            regex += end if fields else b""
             value = _VALUES.get(kind) or rb"%s|\d+" % b"|".join(re.escape(s.encode()) for s in kind.split("|"))
-            regex.append(b"(" + value + b")")
+            regex += begin + b"(" + value + b")"
             fields.append(name)
             kinds.append(kind)
-    return Pattern(re.compile(rb"^" + b"".join(regex) + rb" *$", re.MULTILINE), tuple(fields), tuple(kinds))
+    regex += rb" *$" + (end if fields else b"")
+    return Pattern(re.compile(rb"^" + regex, re.MULTILINE), tuple(fields), tuple(kinds))
 
 
 # Print formats by event: the newest first, then older kernels', then trace-cmd's own (its plugins).
@@ -83,34 +91,34 @@ _SCAN = (
 _LEVEL = "level={level:pte|pmd|pud} "
 EVENT_PATTERNS: dict[str, tuple[str, ...]] = {
     "sched_switch": (
-        "prev_comm={prev_comm:s} prev_pid={prev_pid:d} prev_prio={prev_prio:d} prev_state={prev_state:state}"
-        " ==> next_comm={next_comm:s} next_pid={next_pid:d} next_prio={next_prio:d}",
-        "{prev_comm:s}:{prev_pid:d} [{prev_prio:d}] {prev_state:state} ==> {next_comm:s}:{next_pid:d} [{next_prio:d}]",
-        "prev_comm={prev_comm:s} prev_pid={prev_pid:d} prev_prio={prev_prio:d} prev_state={prev_state:d}"
-        " next_comm={next_comm:s} next_pid={next_pid:d} next_prio={next_prio:d}",
+        "prev_comm={prev_comm:c} prev_pid={prev_pid:d} prev_prio={prev_prio:d} prev_state={prev_state:state}"
+        " ==> next_comm={next_comm:c} next_pid={next_pid:d} next_prio={next_prio:d}",
+        "{prev_comm:c}:{prev_pid:d} [{prev_prio:d}] {prev_state:state} ==> {next_comm:c}:{next_pid:d} [{next_prio:d}]",
+        "prev_comm={prev_comm:c} prev_pid={prev_pid:d} prev_prio={prev_prio:d} prev_state={prev_state:d}"
+        " next_comm={next_comm:c} next_pid={next_pid:d} next_prio={next_prio:d}",
     ),
     **dict.fromkeys(
         ("sched_wakeup", "sched_wakeup_new", "sched_waking"),
         (
-            "comm={comm:s} pid={pid:d} prio={prio:d} target_cpu={target_cpu:d}",
-            "comm={comm:s} pid={pid:d} prio={prio:d} success={success:d} target_cpu={target_cpu:d}",
-            "{comm:s}:{pid:d} [{prio:d}] success={success:d} CPU:{target_cpu:d}",
-            "{comm:s}:{pid:d} [{prio:d}] CPU:{target_cpu:d}",
+            "comm={comm:c} pid={pid:d} prio={prio:d} target_cpu={target_cpu:d}",
+            "comm={comm:c} pid={pid:d} prio={prio:d} success={success:d} target_cpu={target_cpu:d}",
+            "{comm:c}:{pid:d} [{prio:d}] success={success:d} CPU:{target_cpu:d}",
+            "{comm:c}:{pid:d} [{prio:d}] CPU:{target_cpu:d}",
         ),
     ),
     "sched_process_fork": (
-        "comm={parent_comm:s} pid={parent_pid:d} child_comm={child_comm:s} child_pid={child_pid:d}",
-        "parent_comm={parent_comm:s} parent_pid={parent_pid:d} child_comm={child_comm:s} child_pid={child_pid:d}",
+        "comm={parent_comm:c} pid={parent_pid:d} child_comm={child_comm:c} child_pid={child_pid:d}",
+        "parent_comm={parent_comm:c} parent_pid={parent_pid:d} child_comm={child_comm:c} child_pid={child_pid:d}",
     ),
     "sched_process_exec": ("filename={filename:s} pid={pid:d} old_pid={old_pid:d}",),
     "sched_process_exit": (
-        "comm={comm:s} pid={pid:d} prio={prio:d} group_dead={group_dead:false|true}",
-        "comm={comm:s} pid={pid:d} prio={prio:d}",
+        "comm={comm:c} pid={pid:d} prio={prio:d} group_dead={group_dead:false|true}",
+        "comm={comm:c} pid={pid:d} prio={prio:d}",
     ),
     "task_newtask": (
-        "pid={pid:d} comm={comm:s} clone_flags={clone_flags:x} oom_score_adj={oom_score_adj:d}",
+        "pid={pid:d} comm={comm:c} clone_flags={clone_flags:x} oom_score_adj={oom_score_adj:d}",
     ),
-    "task_rename": ("pid={pid:d} oldcomm={oldcomm:s} newcomm={newcomm:s} oom_score_adj={oom_score_adj:d}",),
+    "task_rename": ("pid={pid:d} oldcomm={oldcomm:c} newcomm={newcomm:c} oom_score_adj={oom_score_adj:d}",),
     **dict.fromkeys(("softirq_entry", "softirq_exit", "softirq_raise"), ("vec={vec:d} [action={:s}]", "vec={vec:d}")),
     "irq_handler_entry": ("irq={irq:d} name={name:s}",),
     "irq_handler_exit": ("irq={irq:d} ret={ret:unhandled|handled}",),
@@ -230,7 +238,7 @@ def guess(body: bytes) -> Pattern:
     equals = [key for key in keys if key[2] == b"="]
     keys = equals or keys
     if not keys:
-        return pattern(text + ("{text:s}" if rest.strip() else ""))
+        return pattern(text + ("{text:s}" if rest.strip() else ""), atomic=True)
     keys = list({key[1]: key for key in reversed(keys)}.values())[::-1]  # The first of each name.
     end = 0
     for key in keys:
@@ -242,7 +250,7 @@ def guess(body: bytes) -> Pattern:
         name = key[1].decode()
         text += f"{name}{key[2].decode()}{{{name}:{_kind(name)}}}"
         end = key.end()
-    return pattern(text)
+    return pattern(text, atomic=True)
 
 
 _PATHS = {"filename", "pathname", "oldname", "newname"}

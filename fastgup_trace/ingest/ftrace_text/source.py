@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from fastgup_trace.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 2 << 20
 NEWLINE = b"\n"
-_LINE_BYTES_MAX = 1 << 20
+_LINE_BYTES_MAX = 1 << 16
+"""The kernel prints a record through a buffer of 4 or 8 KB (struct trace_seq)."""
 _MAGICS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
@@ -109,22 +112,26 @@ def text_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[TextBloc
         stream = _opened(file)
         while data := _read(stream, block_bytes, path, line + rest.count(b"\n")):
             text = rest + data
+            _check(text, path, line)
             end = text.rfind(b"\n") + 1
             text, rest = text[:end], text[end:]
-            lines = text.count(b"\n")
-            for part, start in (text, line), (rest, line + lines):
-                if (zero := part.find(b"\0")) >= 0:
-                    where = f"{path}:{start + part.count(NEWLINE, 0, zero)}"
-                    raise RecordingError(where, "text", "a zero byte", "the file is binary or damaged from here on")
-            if len(rest) > _LINE_BYTES_MAX:
-                raise RecordingError(
-                    f"{path}:{line + lines}", "a line of text", f"more than {_LINE_BYTES_MAX} bytes without an end"
-                )
             if text:
                 yield TextBlock(text, line, file.tell())
-                line += lines
+                line += text.count(b"\n")
         if rest:
             yield TextBlock(rest, line, file.tell(), cut=True)
+
+
+def _check(text: bytes, path: Path, line: int) -> None:
+    """Refuse binary data and endless lines; `line` is the number of the first."""
+    if (zero := text.find(b"\0")) >= 0:
+        where = f"{path}:{line + text.count(NEWLINE, 0, zero)}"
+        raise RecordingError(where, "text", "a zero byte", "the file is binary or damaged from here on")
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(NEWLINE))
+    too_long = np.diff(ends, prepend=-1, append=len(text)) > _LINE_BYTES_MAX
+    if too_long.any():
+        where = f"{path}:{line + int(too_long.argmax())}"
+        raise RecordingError(where, "a line of text", f"more than {_LINE_BYTES_MAX} bytes without an end")
 
 
 def _read(stream: Readable, size: int, path: Path, line: int) -> bytes:

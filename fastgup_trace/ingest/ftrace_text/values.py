@@ -277,7 +277,7 @@ def typed(name: str, kind: str, words: pa.Array, dialect: Dialect) -> Columns:
             return {name: by_unique(words, _futex, pa.int64())}
         case "hex":
             return {name: by_unique(words, _integer, pa.uint64()) if _has_decimals(words) else hexadecimals(words)}
-        case "s":
+        case "s" | "c":
             return {name: strings(words)}
         case "text":
             return {name: strings(by_unique(words, _unquoted, pa.binary()))}
