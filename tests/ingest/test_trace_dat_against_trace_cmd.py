@@ -61,10 +61,10 @@ def report(path: Path, *options: str) -> Iterator[Line]:
             assert re.fullmatch(r"cpus=\d+|CPU \d+ is empty|version = \d+", line), line
 
 
-def equals(text: str, value: object, kind: pa.DataType, long_bytes: int) -> bool:
+def equals(text: str, value: object, kind: Any, long_bytes: int) -> bool:
     """Whether `text` shows `value`: in decimal or hex, as a print fmt or the declared type decides."""
     if isinstance(value, str):
-        return text == value
+        return bool(text == value)
     if isinstance(value, list):
         size = 8 if kind == pa.list_(pa.uint64()) else kind.value_type.bit_width // 8
         octets: bytes = b"".join(int(word).to_bytes(size, "little") for word in value)
@@ -73,13 +73,13 @@ def equals(text: str, value: object, kind: pa.DataType, long_bytes: int) -> bool
             "ARRAY[" + ", ".join(f"{octet:02x}" for octet in octets[:count]) + "]"
             for count in (len(octets), len(octets) - (8 - long_bytes))
         }
-        return bool(text in shown)
+        return text in shown
     assert isinstance(value, int)
     unsigned = value % (1 << kind.bit_width)
     if text == "(nil)":
         return value == 0
     if re.fullmatch(r"0x[0-9a-f]+", text):
-        return int(text, 16) == unsigned
+        return bool(int(text, 16) == unsigned)
     if re.fullmatch(r"-?\d+", text) and int(text) % (1 << kind.bit_width) == unsigned:
         return True
     return bool(re.fullmatch(r"[0-9a-f]+", text)) and int(text, 16) == unsigned
@@ -125,7 +125,7 @@ def check_event(name: str, table: pa.Table, lines: list[Line], recording: Record
             if name.startswith("function:") and column == "ip":
                 assert text == name.removeprefix("function:") or int(text, 16) == value
                 continue
-            symbol = columns.get(f"{column}.sym", [None] * len(table))[row]
+            symbol = columns[f"{column}.sym"][row] if f"{column}.sym" in columns else None
             if symbol is not None and text.partition("+")[0] == symbol:
                 continue
             if (name, column) == ("kernel_stack", "caller"):  # trace-cmd reads on behind the end of a short record

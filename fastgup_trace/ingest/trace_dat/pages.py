@@ -132,6 +132,9 @@ class PageWalker:
             odd = np.flatnonzero((kind == 0) | (kind >= _PADDING))
             if odd.size:
                 self._odd(pages, live, place, stop, kind, delta, odd, after, start, length, ts, is_record)
+            if (bad := ts < 0).any():
+                turn = int(bad.argmax())
+                self.fail(pages, int(live[turn]), int(place[turn]), "a time below 2^63 ns", "one that wraps")
             if (bad := after > stop).any():
                 self._overrun(pages, live, place, stop, bad)
             if (bad := is_record & (length < RECORD_BYTES_MIN)).any():
@@ -174,9 +177,6 @@ class PageWalker:
             before = ts[turn] - delta[turn]
             value = (second[stamp] << 27) + delta[turn] | before >> _STAMP_BITS << _STAMP_BITS
             ts[turn] = np.where((before >> _STAMP_BITS > 0) & (value < before), value + (1 << _STAMP_BITS), value)
-        if (bad := ts[odd] < 0).any():
-            turn = int(odd[bad.argmax()])
-            self.fail(pages, int(live[turn]), int(place[turn]), "a time below 2^63 ns", "one that wraps")
 
     def _overrun(self, pages: Pages, live: Int64s, place: Int64s, stop: Int64s, bad: NDArray[np.bool_]) -> NoReturn:
         turn = int(bad.argmax())

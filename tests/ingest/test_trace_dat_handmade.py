@@ -1,0 +1,407 @@
+"""Small trace.dat files written by hand, byte for byte: what no shared recording has, and what damage does.
+
+Both byte orders, 32- and 64-bit longs, versions 6 and 7, all compressions, large sub-buffers, several instances,
+absolute and extended times, padding, lost events.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from fastgup_trace.errors import RecordingError
+from fastgup_trace.ingest.records import Loss, Recording, Window
+from fastgup_trace.ingest.trace_dat import open_trace_dat, sniff
+
+PADDING, TIME_EXTEND, TIME_STAMP = 29, 30, 31
+MISSED, MISSED_STORED = 1 << 31, 1 << 30
+
+COMMON = """\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
+\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;
+\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;
+\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
+
+"""
+EVENT_HEADER = """# compressed entry header
+\ttype_len    :    5 bits
+\ttime_delta  :   27 bits
+\tarray       :   32 bits
+
+\tpadding     : type == 29
+\ttime_extend : type == 30
+\ttime_stamp : type == 31
+\tdata max type_len  == 28
+"""
+# id 7: a number and a name; id 8: what old and rare formats have.
+WAKE = f"name: wake\nID: 7\nformat:\n{COMMON}\tfield:s32 cpu;\toffset:8;\tsize:4;\tsigned:1;\n" + (
+    '\tfield:char comm[8];\toffset:12;\tsize:8;\tsigned:0;\n\nprint fmt: "%d %s", REC->cpu, REC->comm\n'
+)
+
+
+def mask_format(long_bytes: int) -> str:
+    return (
+        f"name: mask\nID: 8\nformat:\n{COMMON}\tfield:__data_loc unsigned long[] cpus;\toffset:8;\tsize:4;\tsigned:0;\n"
+        "\tfield:__rel_loc char[] text;\toffset:12;\tsize:4;\tsigned:0;\n"
+        f"\tfield:const char * why;\toffset:16;\tsize:{long_bytes};\tsigned:0;\n"
+        f"\tfield:void * func;\toffset:{16 + long_bytes};\tsize:{long_bytes};\tsigned:0;\n\n"
+        'print fmt: "%s,%d: %pS %s", "a,b", (1), (void *)REC->func, REC->why\n'
+    )
+
+
+SQUEEZE: dict[str, Callable[[bytes], bytes]] = {"zstd": zstandard.compress, "zlib": zlib.compress, "none": bytes}
+
+
+@dataclass(frozen=True)
+class Machine:
+    big_endian: bool = False
+    long_bytes: int = 8
+    page_bytes: int = 4096
+
+    def pack(self, kinds: str, *values: int | bytes) -> bytes:
+        return struct.pack((">" if self.big_endian else "<") + kinds, *values)
+
+    def word(self, kind: int, delta: int) -> bytes:
+        return self.pack("I", kind << 27 | delta if self.big_endian else delta << 5 | kind)
+
+    def event(self, delta: int, payload: bytes) -> bytes:
+        """A record of up to 112 bytes has its length in the first word, a longer one in a word of its own."""
+        payload += bytes(-len(payload) % 4)
+        if len(payload) <= 112:
+            return self.word(len(payload) // 4, delta) + payload
+        return self.word(0, delta) + self.pack("I", len(payload) + 4) + payload
+
+    def extend(self, delta: int) -> bytes:
+        return self.word(TIME_EXTEND, delta & 0x7FF_FFFF) + self.pack("I", delta >> 27)
+
+    def stamp(self, ts: int) -> bytes:
+        return self.word(TIME_STAMP, ts & 0x7FF_FFFF) + self.pack("I", ts >> 27 & 0xFFFF_FFFF)
+
+    def padding(self, size: int) -> bytes:
+        return self.word(PADDING, 1) + self.pack("I", size - 4) + bytes(size - 8)
+
+    def wake(self, delta: int, cpu: int, comm: bytes = b"a", pid: int = 5) -> bytes:
+        return self.event(delta, self.pack("HBBii8s", 7, 1, 0, pid, cpu, comm))
+
+    def page(self, ts: int, data: bytes, flags: int = 0, lost: int = 0) -> bytes:
+        long = "Q" if self.long_bytes == 8 else "I"
+        head = self.pack("Q" + long, ts, len(data) | flags)
+        tail = self.pack(long, lost) if flags & MISSED_STORED else b""
+        return (head + data + tail).ljust(self.page_bytes, b"\0")
+
+    def header_page(self) -> bytes:
+        start = 8 + self.long_bytes
+        return (
+            f"\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n"
+            f"\tfield: local_t commit;\toffset:8;\tsize:{self.long_bytes};\tsigned:1;\n"
+            f"\tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;\n"
+            f"\tfield: char data;\toffset:{start};\tsize:{self.page_bytes - start};\tsigned:0;\n"
+        ).encode()
+
+
+@dataclass
+class File:
+    """A trace.dat to be written: pages by instance and CPU."""
+
+    machine: Machine = field(default_factory=Machine)
+    instances: dict[str, dict[int, list[bytes]]] = field(default_factory=dict)
+    stats: tuple[str, ...] = ()
+    clock: bytes = b"local"
+    formats: tuple[str, ...] = ()
+
+    def _texts(self) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:
+        pack, page, event = self.machine.pack, self.machine.header_page(), EVENT_HEADER.encode()
+        texts = [text.encode() for text in self.formats or (WAKE, mask_format(self.machine.long_bytes))]
+        header = b"header_page\0" + pack("Q", len(page)) + page + b"header_event\0" + pack("Q", len(event)) + event
+        events = pack("I", 1) + b"sys\0" + pack("I", len(texts)) + b"".join(pack("Q", len(t)) + t for t in texts)
+        kallsyms = b"c0100000 T first\nc0100100 t $a\nc0200000 t second\t[module]\n"
+        printk = b'0xc0900000 : "why not"\n'
+        cmdlines = b"5 five\n6 six\n"
+        return header, pack("I", 0), events, kallsyms, printk, cmdlines
+
+    def _options(self) -> list[tuple[int, bytes]]:
+        found = [(2, text.encode() + b"\0") for text in self.stats]
+        return [*found, (5, b"Linux host 3.18.0 armv7l\0"), (9, b"3.1.6 test\0"), (8, self.machine.pack("I", 4))]
+
+    def _head(self, version: bytes) -> bytes:
+        m = self.machine
+        return b"\x17\x08\x44tracing" + version + b"\0" + bytes([m.big_endian, 8]) + m.pack("I", m.page_bytes)
+
+    def v6(self) -> bytes:
+        pack, page = self.machine.pack, self.machine.page_bytes
+        header, ftrace, events, kallsyms, printk, cmdlines = self._texts()
+        data = self._head(b"6") + header + ftrace + events + pack("I", len(kallsyms)) + kallsyms
+        data += pack("I", len(printk)) + printk + pack("Q", len(cmdlines)) + cmdlines
+        cpus = 1 + max(cpu for pages in self.instances.values() for cpu in pages)
+        data += pack("I", cpus) + b"options  \0"
+        options = [*self._options(), (4, b"[" + self.clock + b"] global\0")]
+        data += b"".join(pack("HI", number, len(value)) + value for number, value in options)
+        others = [name for name in self.instances if name]
+        size = sum(6 + 8 + len(name) + 1 for name in others) + 2 + 10 + 16 * cpus
+        tables = len(data) + size
+        place = -(-(tables + len(others) * (10 + 16 * cpus)) // page) * page
+        table, behind = b"", b""
+        for number, name in enumerate(["", *others]):
+            if name:
+                at = tables + (number - 1) * (10 + 16 * cpus)
+                data += pack("HI", 3, 8 + len(name) + 1) + pack("Q", at) + name.encode() + b"\0"
+            entries = b"flyrecord\0"
+            for cpu in range(cpus):
+                pages = b"".join(self.instances.get(name, {}).get(cpu, []))
+                entries += pack("QQ", place, len(pages))
+                behind += pages
+                place += len(pages)
+            table += entries
+        data += pack("H", 0) + table
+        return data + bytes(-len(data) % page) + behind
+
+    def v7(self, compression: str = "zstd", chunk_pages: int = 2) -> bytes:
+        pack, page = self.machine.pack, self.machine.page_bytes
+        squeeze = SQUEEZE[compression]
+
+        def section(number: int, body: bytes) -> bytes:
+            if compression == "none" or number in (0, 3):
+                return pack("HHIQ", number, int(number == 3 and compression != "none"), 0, len(body)) + body
+            packed = squeeze(body)
+            return pack("HHIQ", number, 1, 0, len(packed) + 8) + pack("II", len(packed), len(body)) + packed
+
+        header, ftrace, events, kallsyms, printk, cmdlines = self._texts()
+        data = self._head(b"7") + compression.encode() + b"\0" + b"1\0" + pack("Q", 0)
+        patch, options = len(data) - 8, self._options()
+        bodies = {
+            16: header, 17: ftrace, 18: events, 19: pack("I", len(kallsyms)) + kallsyms,
+            20: pack("I", len(printk)) + printk, 21: pack("Q", len(cmdlines)) + cmdlines,
+        }  # fmt: skip
+        for number, body in bodies.items():
+            options.append((number, pack("Q", len(data))))
+            data += section(number, body)
+        for name, cpus in self.instances.items():
+            at, body, entries = len(data), b"", b""
+            for cpu, pages in cpus.items():
+                body += bytes(-(at + 16 + len(body)) % page)
+                raw = b"".join(pages)
+                if compression != "none":
+                    chunks = [raw[i : i + chunk_pages * page] for i in range(0, len(raw), chunk_pages * page)]
+                    packed = [squeeze(chunk) for chunk in chunks]
+                    raw = b"".join(pack("II", len(p), len(c)) + p for p, c in zip(packed, chunks, strict=True))
+                    raw = pack("I", len(chunks)) + raw
+                entries += pack("IQQ", cpu, at + 16 + len(body), len(raw) - 4 * (compression != "none"))
+                body += raw
+            data += section(3, body)
+            value = pack("Q", at) + name.encode() + b"\0" + self.clock + b"\0" + pack("II", page, len(cpus)) + entries
+            options.append((3, value))
+        options.append((0, pack("Q", 0)))
+        place = len(data)
+        body = b"".join(pack("HI", number, len(value)) + value for number, value in options)
+        return data[:patch] + pack("Q", place) + data[patch + 8 :] + section(0, body)
+
+
+def read(tmp_path: Path, data: bytes) -> tuple[Recording, list[Window]]:
+    path = tmp_path / "trace.dat"
+    path.write_bytes(data)
+    recording = open_trace_dat(path)
+    return recording, list(recording.windows)
+
+
+MACHINES = [Machine(), Machine(long_bytes=4), Machine(True), Machine(True, 4), Machine(page_bytes=65536)]
+WRITERS: dict[str, Callable[[File], bytes]] = {
+    "v6": File.v6,
+    "v7": File.v7,
+    "v7 zlib": lambda file: file.v7("zlib"),
+    "v7 none": lambda file: file.v7("none"),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_records_in_time_order_with_all_kinds_of_stamps(tmp_path: Path, machine: Machine, writer: str) -> None:
+    """Two CPUs and two instances; equal stamps go by CPU."""
+    m, long = machine, "Q" if machine.long_bytes == 8 else "I"
+    head = m.pack("HBBiII", 8, 0, 0, 6, 8 << 16 | 40, 4 << 16 | 48 - 16)
+    mask = head + m.pack(long + long, 0xC0900000, 0xC0200004)
+    mask = mask.ljust(40, b"\0") + (m.pack("Q", 5) if m.long_bytes == 8 else m.pack("II", 5, 0)) + b"abc\0"
+    first = m.page(1000, m.wake(0, 0, b"zero\0xyz") + m.wake(5, -1) + m.extend(1 << 30) + m.wake(1, 2))
+    second = m.page(1006 + (1 << 30), m.event(0, mask) + m.padding(16) + m.event(3, mask.ljust(200, b"\0")))
+    other = m.page(1005, m.wake(0, 10) + m.stamp(2000) + m.wake(1, 11, b"12345678"))
+    extra = m.page(1500, m.wake(0, 20))
+    file = File(m, {"": {0: [first, second], 1: [other]}, "mine": {1: [extra]}})
+    recording, (window,) = read(tmp_path, WRITERS[writer](file))
+    wake = window.events["wake"].to_pydict()
+    far = 1006 + (1 << 30)
+    assert wake["common_ts_ns"] == [1000, 1005, 1005, 1500, 2001, far]
+    assert wake["cpu"] == [0, -1, 10, 20, 11, 2]
+    assert wake["common_cpu"] == [0, 0, 1, 1, 1, 0]
+    assert wake["common_seq"] == [0, 1, 2, 3, 4, 5]
+    assert wake["comm"] == ["zero", "a", "a", "a", "12345678", "a"]
+    assert wake["common_pid"] == [5] * 6
+    assert wake["common_flags"] == [1] * 6
+    masks = window.events["mask"].to_pydict()
+    assert masks["common_ts_ns"] == [far, far + 4]
+    assert masks["common_seq"] == [6, 7]
+    assert masks["cpus"] == [[5], [5]]
+    assert masks["text"] == ["abc", "abc"]
+    assert masks["why"] == ["why not"] * 2
+    assert masks["why.ptr"] == [0xC0900000] * 2
+    assert masks["func"] == [0xC0200004] * 2
+    assert masks["func.sym"] == ["second"] * 2
+    assert window.counts == {"wake": 6, "mask": 2}
+    assert window.undecodable == {}
+    assert recording.losses == []
+    assert (recording.arch, recording.kernel_release, recording.clock) == ("arm", "3.18.0", "local")
+    assert (recording.nr_cpus, recording.tracer, recording.comms) == (4, "trace-cmd 3.1.6", {5: "five", 6: "six"})
+    assert recording.details["instances"] == [{"name": "", "cpus": [0, 1]}, {"name": "mine", "cpus": [1]}]
+    assert recording.details["sub_buffer_bytes"] == m.page_bytes
+
+
+def test_lost_events_are_placed_and_their_sum_is_the_tracers(tmp_path: Path) -> None:
+    m = Machine()
+    pages = [
+        m.page(100, m.wake(0, 0)),
+        m.page(200, m.wake(0, 0), MISSED | MISSED_STORED, 7),
+        m.page(300, m.wake(10, 0), MISSED),
+    ]
+    stats = (
+        "CPU: 0\nentries: 0\noverrun: 12\ncommit overrun: 0\nnow ts:     0.000009\ndropped events: 4\nread events: 3"
+    )
+    recording, _ = read(tmp_path, File(m, {"": {0: pages}}, (stats,)).v7())
+    assert recording.losses == [Loss(0, 100, 200, 7), Loss(0, 200, 310, 5), Loss(0, 310, 9000, 4)]
+    recording, _ = read(tmp_path, File(m, {"": {0: pages}}).v7())
+    assert recording.losses == [Loss(0, 100, 200, 7), Loss(0, 200, 310, None)]
+
+
+def test_wanted_events_and_fields_are_decoded_and_all_are_counted(tmp_path: Path) -> None:
+    m = Machine()
+    path = tmp_path / "trace.dat"
+    path.write_bytes(File(m, {"": {0: [m.page(1, m.wake(0, 3))]}}).v7())
+    recording = open_trace_dat(path, wanted={"wa*": frozenset({"cpu"}), "other": frozenset()})
+    (window,) = recording.windows
+    assert window.counts == {"wake": 1}
+    assert window.events["wake"].column_names[-1] == "cpu"
+    (window,) = open_trace_dat(path, wanted={}).windows
+    assert (window.counts, window.events) == ({"wake": 1}, {})
+
+
+def test_windows_follow_each_other_and_hold_every_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of some pages: no record is lost or doubled at a cut, though pages of the CPUs overlap in time."""
+    m = Machine()
+    rng, cpus, times = random.Random(1), dict[int, list[bytes]](), list[int]()
+    for cpu in range(3):
+        ts, pages = rng.randrange(50), []
+        for _ in range(20 * (cpu + 1)):
+            first, data = ts, m.wake(0, ts)
+            times.append(ts)
+            for _ in range(rng.randrange(9)):
+                delta = rng.randrange(4)
+                ts += delta
+                data += m.wake(delta, ts)
+                times.append(ts)
+            pages.append(m.page(first, data))
+            ts += rng.randrange(30)
+        cpus[cpu] = pages
+    monkeypatch.setattr("fastgup_trace.ingest.trace_dat.windows.WINDOW_BYTES", 8 * 4096)
+    _, windows = read(tmp_path, File(m, {"": cpus}).v7())
+    assert len(windows) > 5
+    rows = [row for window in windows for row in window.events["wake"].to_pylist()]
+    assert [row["common_ts_ns"] for row in rows] == sorted(times) == [row["cpu"] for row in rows]
+    assert [row["common_seq"] for row in rows] == list(range(len(times)))
+    keys = [(row["common_ts_ns"], row["common_cpu"]) for row in rows]
+    assert keys == sorted(keys)
+
+
+def small() -> File:
+    m = Machine()
+    pages = [m.page(100 * n, m.wake(0, n) + m.wake(3, n)) for n in range(1, 5)]
+    return File(m, {"": {0: pages, 1: pages[1:]}})
+
+
+DAMAGE: dict[str, tuple[Callable[[Machine], list[bytes]], str]] = {
+    "an event that overruns its page": (lambda m: [m.page(1, m.word(28, 0) + bytes(8))], "overruns its page"),
+    "a record shorter than its header": (lambda m: [m.page(1, m.event(0, b"\7\0\0\0"))], "4 bytes"),
+    "a long event of no bytes": (lambda m: [m.page(1, m.word(0, 0) + bytes(8))], "found 0"),
+    "an event without a format": (lambda m: [m.page(1, m.event(0, bytes([99]) + bytes(11)))], "event 99"),
+    "a page that holds more than it can": (lambda m: [m.page(1, b"", 5000)], "5000 bytes"),
+    "pages out of order": (lambda m: [m.page(9, m.wake(0, 0)), m.page(5, m.wake(0, 0))], "one at 5"),
+    "a page before the last record": (lambda m: [m.page(1, m.wake(9, 0)), m.page(5, m.wake(0, 0))], "one at 5"),
+    "a stamp that goes back": (lambda m: [m.page(9, m.wake(0, 0) + m.stamp(3) + m.wake(0, 0))], "one at 3"),
+    "a time that wraps": (lambda m: [m.page((1 << 63) - 2, m.wake(9, 0))], "2^63"),
+    "half a page": (lambda m: [m.page(1, m.wake(0, 0))[:100]], "100 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_to_plain_pages_is_refused_with_its_place(tmp_path: Path, kind: str) -> None:
+    pages, told = DAMAGE[kind]
+    with pytest.raises(RecordingError, match=r"offset \d+: expected") as error:
+        read(tmp_path, File(instances={"": {0: pages(Machine())}}).v6())
+    assert told in str(error.value)
+
+
+def test_a_packed_record_without_a_format_is_counted(tmp_path: Path) -> None:
+    m = Machine()
+    _, (window,) = read(
+        tmp_path, File(m, {"": {0: [m.page(1, m.event(0, bytes([99]) + bytes(11)) + m.wake(0, 1))]}}).v7()
+    )
+    assert window.undecodable == {"record of an event without a format": 1}
+    assert window.counts == {"wake": 1}
+
+
+def test_a_field_that_a_record_is_too_short_for_is_null(tmp_path: Path) -> None:
+    m = Machine()
+    short = m.event(0, m.pack("HBBii", 7, 0, 0, 5, 3))
+    _, (window,) = read(tmp_path, File(m, {"": {0: [m.page(1, short + m.wake(0, 4, b"b"))]}}).v7())
+    assert window.events["wake"]["cpu"].to_pylist() == [3, 4]
+    assert window.events["wake"]["comm"].to_pylist() == [None, "b"]
+    assert window.undecodable == {"record too short for a field": 1}
+
+
+def test_instances_of_two_clocks_are_refused(tmp_path: Path) -> None:
+    data = small().v7("none")
+    file = small()
+    file.instances["mine"] = file.instances.pop("")
+    file.instances = {"": small().instances[""], **file.instances}
+    data = file.v7("none")
+    place = data.rindex(b"local\0")
+    with pytest.raises(RecordingError, match="instances of one clock, found local, loxal"):
+        read(tmp_path, data[:place] + b"loxal" + data[place + 5 :])
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_every_truncation_is_one_line(tmp_path: Path, writer: str) -> None:
+    data = WRITERS[writer](small())
+    for size in {*range(0, min(len(data), 3000), 7), *range(3000, len(data), 97), len(data) - 1}:
+        with pytest.raises(RecordingError) as error:
+            read(tmp_path, data[:size])
+        assert "\n" not in str(error.value)
+        assert "trace.dat" in str(error.value)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_flipped_bits_raise_nothing_but_a_recording_error(tmp_path: Path, writer: str) -> None:
+    """And most of them do raise it where the file has no padding; a changed value of a field is just a value."""
+    data, rng = WRITERS[writer](small()), random.Random(2)
+    for _ in range(400):
+        bit = rng.randrange(min(len(data), 4000) * 8)
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        try:
+            read(tmp_path, bytes(damaged))
+        except RecordingError as error:
+            assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(("head", "told"), [(b"", "an empty file"), (b"PERFILE2" * 9, "b'PERFILE2PE'")])
+def test_other_files_are_refused(tmp_path: Path, head: bytes, told: str) -> None:
+    assert not sniff(head)
+    with pytest.raises(RecordingError) as error:
+        read(tmp_path, head)
+    assert told in str(error.value)
+
+
+def test_sniff() -> None:
+    assert sniff(small().v6()[:64]) and sniff(small().v7()[:64])
