@@ -1,4 +1,4 @@
-"""Where the shared recordings are: FASTGUP_SHARED, or the folder `shared` beside the checkout; absent on most machines."""
+"""Where the shared recordings are: FASTGUP_SHARED, or `shared` beside the checkout; absent on most machines."""
 
 from __future__ import annotations
 
