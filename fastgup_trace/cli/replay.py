@@ -62,8 +62,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-HEADERS = ("mechanism", "IPI broadcasts", "interrupts", "tables freed", "at once", "by RCU", "by IPI", "RCU batches",
-           "tables/batch", "held max", "queue-to-free p50", "p99", "walks fast", "slow", "hazards")  # fmt: skip
+HEADERS = ("mechanism", "IPIs", "interrupts", "freed", "at once", "by RCU", "by IPI", "batches", "tables/batch", "held",
+           "p50", "p99", "fast", "slow", "livelock", "UAF", "races", "early")  # fmt: skip
+
+LEGEND = """\
+IPIs: broadcasts; interrupts: the CPUs they target; N+ is at least N, where the recording can't tell a cause.
+freed = at once + by RCU + by IPI: page-table pages; held: the most memory in unlinked tables and batch pages.
+p50, p99: from call_rcu to free. fast, slow, livelock: fast-GUP calls by how they would be served, or never.
+UAF: walks over a freed table; races: walks over a split; early: tables free before the TLBI. -: not known."""
 
 
 def summary_table(summary: dict[str, Any], *, markdown: bool) -> str:
@@ -72,23 +78,28 @@ def summary_table(summary: dict[str, Any], *, markdown: bool) -> str:
 
     rows = []
     for name, one in summary["mechanisms"].items():
-        ipis, rcu, tables, walks = one["ipis"], one["rcu"], one["tables"], one["walks"]
+        ipis, rcu, tables, walks, hazards = (one[key] for key in ("ipis", "rcu", "tables", "walks", "hazards"))
         rows.append((
-            name, ipis["broadcasts"], ipis["interrupts"], tables["freed"], tables["at_once"], tables["batched"],
-            tables["by_ipi"], rcu["batches"], count(rcu["tables_per_batch_mean"]), size(rcu["held_bytes_max"]),
-            duration(rcu["queue_to_free_ns_p50"]), duration(rcu["queue_to_free_ns_p99"]),
-            walks["fast"], walks["slow"], hazards(one["hazards"]),
+            name, at_least(ipis, "broadcasts"), at_least(ipis, "interrupts"), tables["freed"], tables["at_once"],
+            tables["batched"], tables["by_ipi"], rcu["batches"], count(rcu["tables_per_batch_mean"]),
+            size(rcu["held_bytes_max"]), duration(rcu["queue_to_free_ns_p50"]), duration(rcu["queue_to_free_ns_p99"]),
+            walks["fast"], walks["slow"], walks["livelocked"],
+            hazards["table_use_after_free"], hazards["split_race"], hazards["free_before_tlbi"],
         ))  # fmt: skip
     return table(HEADERS, rows, align="l" + "r" * (len(HEADERS) - 1), markdown=markdown)
 
 
-def hazards(found: dict[str, int | None]) -> str:
-    """The sum of the hazards that are known, `?` behind it when one is not."""
-    known = sum(value or 0 for value in found.values())
-    return f"{known:,}" + ("?" if None in found.values() else "")
+def at_least(ipis: dict[str, Any], key: str) -> str:
+    """A total of all causes; the sum of the known ones and a `+` where one is not known, `-` where that sum is 0."""
+    from fastgup_trace.cli.text import count
+
+    if ipis[key] is not None:
+        return count(ipis[key])
+    known = sum(cause[key] or 0 for cause in ipis["by_cause"].values())
+    return f"{known:,}+" if known else "-"
 
 
 def footnotes(summary: dict[str, Any]) -> list[str]:
-    """What the reader of the table must know: gaps of the capture, and the replay's caveats."""
+    """What the reader of the table must know: its columns, the capture's gaps, and the replay's caveats."""
     gaps = dict.fromkeys(gap for one in summary["mechanisms"].values() for gap in one["evidence"]["gaps"])
-    return ["", *(f"not known (-): {gap}" for gap in gaps), *summary["caveats"]]
+    return ["", LEGEND, *(f"Not known: {gap}" for gap in gaps), *summary["caveats"]]

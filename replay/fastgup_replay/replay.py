@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from fastgup_replay import engine, platforms, summary, walks
+from fastgup_replay.columns import UNKNOWN
 from fastgup_replay.ledger import Ledger, arrow
 from fastgup_replay.mechanisms import Mechanism, mechanism
 from fastgup_replay.outcome import OUTCOME_TABLES, Outcome
@@ -83,7 +84,7 @@ def _tables(
                 },
                 "nr_tables": [len(batch.tables) for batch in ledger.batches],
                 "held_bytes": [(len(batch.tables) + 1) * platform.page_size for batch in ledger.batches],
-                "evidence": "observed",
+                "evidence": [_gather_evidence(timeline, batch.gather) for batch in ledger.batches],
             },
             len(ledger.batches),
         ),
@@ -105,3 +106,8 @@ def _tables(
         ),
     }
     return {name: arrow(name, one.name, cols, n) for name, (cols, n) in made.items()}
+
+
+def _gather_evidence(timeline: Timeline, gather: int) -> str:
+    """A batch is known as well as the gather that filled it; a table without one is taken to be alone."""
+    return "inferred" if gather == UNKNOWN else timeline.gather_evidence[gather] or "inferred"

@@ -187,11 +187,17 @@ def _hazards(mechanism: Mechanism, ledger: Ledger, gaps: dict[str, str]) -> dict
 
 
 def _evidence(timeline: Timeline, gaps: dict[str, str]) -> dict[str, Any]:
+    """How each group of operations is known, and the gaps of the capture that touch this mechanism."""
     has_ticks = bool(np.isin(timeline.kind, (Op.TICK, Op.CORE)).any())
+    inferred = "inferred" in timeline.gather_evidence
     return {
         "tables": "not known" if "tables" in gaps else "observed",
+        "gathers": "not known" if "tables" in gaps else "inferred" if inferred else "observed",
+        "mm_users": "not known" if "mm_users" in gaps else "observed",
         "splits": "not known" if "splits" in gaps else "observed",
+        "collapses": "not known" if "collapses" in gaps else "observed",
         "walks": "not known" if "walks" in gaps else "observed",
+        "walk_lengths": "not known" if {"walks", "walk_bounds"} & set(gaps) else "observed",
         "quiescent_states": "observed" if has_ticks else "assumed",
         "gaps": list(gaps.values()),
     }

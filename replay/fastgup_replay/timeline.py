@@ -60,8 +60,8 @@ class Timeline:
     """The walks to be accounted, laps of one livelocked futex call folded into one row."""
     gather_of: Int64s
     """Row of table_free -> its gather, UNKNOWN without one."""
-    gather_finishes: frozenset[int]
-    """Gathers whose end the recording shows."""
+    gather_evidence: tuple[str | None, ...]
+    """Row of gather -> its evidence: 2014's gathers are inferred from their tables and the flush that ends them."""
     levels: tuple[str | None, ...]
     """Row of table_free -> its level, None where the probe does not say."""
 
@@ -101,7 +101,7 @@ def build(capture: Capture, selection: Selection | None = None) -> Timeline:
     return Timeline(
         ts[order], kind[order], cpu[order], tid[order], mm[order], obj[order], value[order], start_ns, end_ns,
         known=_known(capture), walks=walks, gather_of=integers(freed["gather"]),
-        gather_finishes=frozenset(ended.tolist()), levels=tuple(strings(freed["level"])),
+        gather_evidence=tuple(strings(gathers["evidence"])), levels=tuple(strings(freed["level"])),
     )  # fmt: skip
 
 
