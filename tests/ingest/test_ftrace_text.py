@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest import ftrace_text
 from fastgup_trace.ingest.ftrace_text import open_ftrace_text, sniff
 from fastgup_trace.ingest.ftrace_text.source import text_blocks
@@ -499,3 +500,22 @@ def test_a_window_before_the_one_before(tmp_path: Path, small_windows: None) -> 
     times = [row["common_ts_ns"] for row in result.rows("a")]
     assert times == sorted(times)
     assert result.undecodable == {"earlier than the window before: its time is set to that window's end": 1}
+
+
+def test_concatenated(tmp_path: Path) -> None:
+    """`cat per_cpu/cpu*/trace`: one buffer behind the other, each with its header."""
+    cpu0 = HEAD_6_1.replace("{n}/{n}", "2/3") + " x-1 [000] ..... 1.000001: a: x=1\n x-1 [000] ..... 1.000004: a: x=4\n"
+    cpu1 = HEAD_6_1.replace("{n}/{n}", "1/1") + " x-1 [001] ..... 1.000002: a: x=2\n"
+    result = read(tmp_path, cpu0 + cpu1)
+    assert [(row["x"], row["common_cpu"], row["common_seq"]) for row in result.rows("a")] == [
+        (1, 0, 0),
+        (2, 1, 1),
+        (4, 0, 2),
+    ]
+    assert [loss.count for loss in result.recording.losses] == [1]
+    assert result.undecodable == {}
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="absent: expected a file to read, found No such file or directory"):
+        open_ftrace_text(tmp_path / "absent")

@@ -73,7 +73,7 @@ def test_untimed(tmp_path: Path) -> None:
     (switch,) = window.events["sched_switch"].to_pylist()
     assert (switch["common_seq"], switch["common_ts_ns"], switch["common_pid"]) == (5, 5, 467)
     assert (switch["prev_pid"], switch["next_comm"]) == (467, "x")
-    assert recording.comms == {9: "x"}  # `unmapst` is cut.
+    assert recording.comms == {9: "x", 467: "init"}  # `unmapst` is cut.
     assert "not recorded" in str(recording.details["times"])
 
 

@@ -57,9 +57,13 @@ def open_ftrace_text(path: Path, *, wanted: Wanted | None = None, progress: Prog
     Raises RecordingError (FILE:LINE), here or while windows are read, for what is not ftrace text, binary data in it,
     and damaged compression.
     """
-    size = path.stat().st_size
     blocks = text_blocks(path)
-    first = next(blocks, None)
+    try:
+        size = path.stat().st_size
+        first = next(blocks, None)
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
     if first is None:
         raise RecordingError(f"{path}:1", "ftrace text", "an empty file", "record again")
     header, reader = Header(), Drawing() if is_drawn(first.text) else ReportCalls()
@@ -79,8 +83,6 @@ def open_ftrace_text(path: Path, *, wanted: Wanted | None = None, progress: Prog
     details: dict[str, object] = {}
     if not timed:
         details["times"] = "not recorded: common_ts_ns is the record's position"
-    if header.entries:
-        details["entries_in_buffer"], details["entries_written"] = header.entries
     if timed and not parsed[0].fraction_digits:
         details["times"] = "ticks of a clock that the text does not name"
     # The flags have a migrate-disable column since 5.15 (commit 54357f0c9149).
@@ -103,8 +105,10 @@ def open_ftrace_text(path: Path, *, wanted: Wanted | None = None, progress: Prog
                 progress(block.read_bytes, size)
             if gatherer.rows >= WINDOW_RECORDS:
                 yield gatherer.flush()
-        if header.entries and records < header.entries[0]:
-            gatherer.undecodable[MISSING] += header.entries[0] - records
+        if header.entries:
+            details["entries_in_buffer"], details["entries_written"] = header.entries
+            if records < header.entries[0]:
+                gatherer.undecodable[MISSING] += header.entries[0] - records
         tracker.finish(header.entries)
         yield gatherer.flush(last=True)
 

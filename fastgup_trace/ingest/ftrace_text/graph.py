@@ -27,7 +27,9 @@ DRAWN = re.compile(
 """Seconds, fraction, cpu, comm, pid, flags, us, us fraction, body; or any other line."""
 
 SWITCH = re.compile(rb" *(\d{1,6})\) +(.*?)-(\d{1,10}) +=> +(.*?)-(\d{1,10}) *$")
+_SWITCHED = re.compile(rb"(?:prev|next)_comm=(.{0,64}?) (?:prev|next)_pid=(\d{1,10})")
 _IGNORED = re.compile(rb" *-+$|.*[<=]=========[=>] *\|?$")
+_DURATION_NS_MAX = 10**15
 _BODY = re.compile(
     rb"( *)(?:"
     rb"(\})(?: /\* ([^\s*]+).*)?"
@@ -94,7 +96,7 @@ def _append(calls: Calls, row: int, is_exit: bool, func: bytes, depth: int, dura
 
 def duration(us: bytes | None, fraction: bytes | None) -> int:
     """`94`, `944` (microseconds and their fraction) in ns; -1 where there is none."""
-    return -1 if not us else int(us) * 1000 + int((fraction or b"").ljust(3, b"0"))
+    return -1 if not us else min(int(us) * 1000 + int((fraction or b"").ljust(3, b"0")), _DURATION_NS_MAX)
 
 
 def parse_body(text: bytes) -> re.Match[bytes] | None:
@@ -152,6 +154,8 @@ class Drawing:
             flags.append(flag_bits(flag_text, header) if flag_text else -1)
             keys.append(body[4] or b"")
             bodies.append(body[5] or b"")
+            if body[4] == b"sched_switch: ":
+                tasks |= {(name, pid, b"") for name, pid in _SWITCHED.findall(bodies[-1])}
             if not body[4]:
                 self.stacks.add(calls, row, cpu, body, duration(us, us_fraction))
         digits = 0

@@ -43,7 +43,7 @@ class Header:
     nr_cpus: int | None = None
     kernel_release: str | None = None
     entries: tuple[int, int] | None = None
-    """entries-in-buffer, entries-written."""
+    """entries-in-buffer, entries-written, of all headers."""
     flag_columns: list[str] = field(default_factory=list)
     """What each character of the flags means, from the legend."""
     is_report: bool = False
@@ -55,7 +55,8 @@ class Header:
             if line.startswith(b"# tracer: "):
                 self.tracer = line[10:].strip().decode("utf-8", "replace")
             elif found := _ENTRIES.match(line):
-                self.entries = int(found[1]), int(found[2])
+                there, written = self.entries or (0, 0)  # More than one header: cat per_cpu/cpu*/trace.
+                self.entries = there + int(found[1]), written + int(found[2])
                 self.nr_cpus = int(found[3])
             elif found := _LEGEND.match(line):
                 self.flag_columns.append(found[1].decode("utf-8", "replace"))

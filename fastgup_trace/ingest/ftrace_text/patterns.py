@@ -281,7 +281,7 @@ _CONST_BUFFERS = {("sys_enter_write", "buf"), ("sys_enter_pwrite64", "buf")}
 def known_patterns(event: str, modern: bool) -> tuple[str, ...]:
     """The patterns of an event; `modern` is a kernel that surely is 5.15 or later."""
     known = EVENT_PATTERNS.get(event, ())
-    if modern and event == "rcu_grace_period":  # 4.19 renamed the field (commit 477351f7829d).
+    if modern and event == "rcu_grace_period":  # Renamed in 4.19.
         return tuple(text.replace("{gpnum:d} {", "{gp_seq:d} {") for text in known)
     return known
 
