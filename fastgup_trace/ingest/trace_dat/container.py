@@ -7,6 +7,7 @@ the texts of the kernel stay texts, the ring-buffer pages stay where they are.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from fastgup_trace.ingest.trace_dat.compression import Unpack, unpack_block, unpacker
@@ -21,7 +22,9 @@ HEADER_INFO, FTRACE_EVENTS, EVENT_FORMATS, KALLSYMS, PRINTK, CMDLINES, BUFFER_TE
 
 OPTIONS_MAX = 65536
 OPTION_ID_MAX = 255
-CPUS_MAX = 1 << 16
+CPUS_MAX = 8192  # the largest NR_CPUS of any architecture
+INSTANCES_MAX = 256
+FORMATS_MAX = 1 << 16  # an event's id has 16 bits
 PAGE_BYTES_MAX = 1 << 24
 _FIXED_SIZE = {DONE: 8, CPUCOUNT: 4, TRACEID: 8, TSC2NSEC: 16} | dict.fromkeys(range(HEADER_INFO, CMDLINES + 1), 8)
 _NAMES = {
@@ -104,6 +107,11 @@ def read_container(path: Path, data: memoryview) -> Container:
         _read_v6(container, cursor)
     else:
         _read_v7(container, cursor)
+    ordered = sorted(container.streams, key=lambda stream: stream.offset)
+    for one, other in pairwise(ordered):
+        if one.offset + one.size > other.offset:
+            found = f"those of CPU {one.cpu} to {one.offset + one.size}"
+            cursor.fail(f"pages of CPU {other.cpu} of their own", found, other.offset)
     return container
 
 
@@ -151,13 +159,6 @@ def _keep_stream(container: Container, cursor: Cursor, stream: Stream, place: in
         cursor.fail(f"pages of CPU {stream.cpu} inside {min(stream.end, len(container.data))} bytes", found, place)
     if not stream.packed and stream.size % stream.page_bytes:
         cursor.fail(f"whole pages of {stream.page_bytes} bytes for CPU {stream.cpu}", f"{stream.size} bytes", place)
-    overlap = next((s for s in container.streams if s.offset < stream.end and stream.offset < s.offset + s.size), None)
-    if (
-        overlap is not None
-        and stream.offset < overlap.offset + overlap.size
-        and overlap.offset < stream.offset + stream.size
-    ):
-        cursor.fail(f"pages of CPU {stream.cpu} of their own", f"those of CPU {overlap.cpu}", place)
     container.streams.append(stream)
 
 
@@ -234,8 +235,9 @@ def _keep_option(container: Container, cursor: Cursor, number: int, size: int) -
         cursor.fail(f"an option's number of at most {OPTION_ID_MAX}", f"{number}", start)
     if number in _FIXED_SIZE and size != _FIXED_SIZE[number]:
         cursor.fail(f"option {number} of {_FIXED_SIZE[number]} bytes", f"{size}", start)
-    if sum(map(len, container.options.values())) >= OPTIONS_MAX:
-        cursor.fail(f"at most {OPTIONS_MAX} options", "more", start)
+    limit = INSTANCES_MAX if number == BUFFER else OPTIONS_MAX
+    if len(container.options.get(number, ())) >= limit:
+        cursor.fail(f"at most {limit} options of number {number}", "more", start)
     container.options.setdefault(number, []).append(bytes(cursor.take(size, f"option {number}")))
 
 
@@ -252,14 +254,20 @@ def _long_text(cursor: Cursor, what: str) -> str:
 
 def _ftrace_formats(container: Container, cursor: Cursor) -> None:
     for _ in range(cursor.number(4, "the number of ftrace formats")):
-        container.formats.append(("ftrace", _long_text(cursor, "an ftrace format")))
+        _keep_format(container, cursor, "ftrace")
 
 
 def _event_formats(container: Container, cursor: Cursor) -> None:
     for _ in range(cursor.number(4, "the number of event systems")):
         system = cursor.text("the name of an event system", 256)
         for _ in range(cursor.number(4, f"the number of events of {system!r}")):
-            container.formats.append((system, _long_text(cursor, f"a format of {system!r}")))
+            _keep_format(container, cursor, system)
+
+
+def _keep_format(container: Container, cursor: Cursor, system: str) -> None:
+    if len(container.formats) >= FORMATS_MAX:
+        cursor.fail(f"at most {FORMATS_MAX} formats", "more")
+    container.formats.append((system, _long_text(cursor, f"a format of {system!r}")))
 
 
 def _kallsyms(container: Container, cursor: Cursor) -> None:

@@ -204,7 +204,8 @@ class Merger:
         for reader in self._readers:
             stat = stats.pop((reader.stream.instance, reader.stream.cpu), None)
             if stat is not None and reader.last_ts >= 0:
-                self._losses[:] = [loss for loss in self._losses if not any(loss is mark for mark in reader.marked)]
+                marked = {id(loss) for loss in reader.marked}
+                self._losses[:] = [loss for loss in self._losses if id(loss) not in marked]
                 self._losses.extend(complete(stat, reader.marked, reader.first_ts, reader.last_ts))
         for stat in stats.values():  # CPUs of which no record is left
             self._losses.extend(complete(stat, [], max(end, 0), max(end, 0)))
