@@ -89,13 +89,15 @@ def _facts(capture: Capture) -> str:
     ]
     machine = f"{fact('arch')}, {fact('nr_cpus')} CPUs, pages of {fact('page_size')} bytes"
     records = f"{count(sum(known['events'].values()))} records of {len(known['events'])} events"
+    in_ticks = known.get("clock_unit") == "ticks"
+    span = f"{count(end - start)} ticks, which are no nanoseconds" if in_ticks else duration(end - start)
     lines = [
         ("recording", "; ".join(files)),
         ("tracer", f"{fact('tracer')}, clock {fact('clock')}"),
         ("machine", f"{machine}, {fact('levels')} levels, HZ {fact('hz')}"),
         ("kernel", f"{fact('kernel_release')}, mechanism {fact('mechanism')}"),
         ("workload", fact("workload")),
-        ("span", f"{duration(end - start)}, {records}"),
+        ("span", f"{span}, {records}"),
         ("lost", lost_line(known)),
     ]
     missed = known.get("sidecars", {}).get("kprobe_missed", {})

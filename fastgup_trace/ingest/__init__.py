@@ -101,7 +101,7 @@ def ingest(
     tables = to_tables(read.events, machine.context)
     tables["lost"] = _lost(recording.losses)
     if raw is not None:
-        raw.update(_raw_names(read.raw))
+        raw.update(raw_names(read.raw))
     found = {
         "recordings": [
             {"file": path.name, "sha256": _sha256(path), "bytes": recording.size_bytes, "format": recording.format}
@@ -159,7 +159,7 @@ def _joined(windows: list[pa.Table]) -> pa.Table:
     return windows[0] if len(windows) == 1 else pa.concat_tables(windows, promote_options="permissive")
 
 
-def _raw_names(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+def raw_names(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
     """Event names as file names: anything but letters, digits, `.` `_` `-` becomes `_`, and equal ones get a number."""
     result: dict[str, pa.Table] = {}
     for name, table in sorted(tables.items()):

@@ -13,7 +13,12 @@ from fastgup_trace.probes import Context
 _LEVELS: Final = {"arm64": 4, "arm": 3, "x86_64": 4}
 _HZ: Final = 250
 _PAGE_SIZE: Final = 4096
+_PAGE_SIZES: Final = (1 << 12, 1 << 18)
+_NR_CPUS_MAX: Final = 1 << 16
 _ARCH_OF_RELEASE: Final = (("arm64", "arm64"), ("armmp", "arm"), ("amd64", "x86_64"))
+
+# Trace clocks that count something other than nanoseconds.
+_CLOCKS_OF_TICKS: Final = ("x86-tsc", "ppc-tb", "counter")
 
 T = TypeVar("T")
 
@@ -36,15 +41,14 @@ def find_machine(recording: Recording, sidecars: Sidecars) -> Machine:
         arch = next((arch for mark, arch in _ARCH_OF_RELEASE if mark in (release or "")), None)
         evidence["arch"] = "inferred" if arch else "assumed"
     arch = arch or "arm64"
-    page_size, evidence["page_size"] = _known(recording.page_size, sidecars.number("page_size"), _PAGE_SIZE)
-    if page_size is None or page_size < 1024 or page_size & (page_size - 1):
-        page_size, evidence["page_size"] = _PAGE_SIZE, "assumed"
-    nr_cpus, evidence["nr_cpus"] = _known(recording.nr_cpus, sidecars.number("nr_cpus"), None)
-    levels, evidence["levels"] = _known(None, sidecars.number("page_table_levels"), _LEVELS.get(arch))
-    hz, evidence["hz"] = _known(None, sidecars.number("config_hz"), _HZ)
+    told, noted = recording.page_size, sidecars.number("page_size", *_PAGE_SIZES)
+    page_size, evidence["page_size"] = _known(_power_of_two(told), _power_of_two(noted), None)
+    nr_cpus, evidence["nr_cpus"] = _known(recording.nr_cpus, sidecars.number("nr_cpus", 1, _NR_CPUS_MAX), None)
+    levels, evidence["levels"] = _known(None, sidecars.number("page_table_levels", 2, 5), _LEVELS.get(arch))
+    hz, evidence["hz"] = _known(None, sidecars.number("config_hz", 10, 10_000), _HZ)
     context = Context(
         arch=arch,
-        page_size=page_size,
+        page_size=page_size or _PAGE_SIZE,
         nr_cpus=nr_cpus,
         levels=levels,
         kernel_release=release,
@@ -53,6 +57,10 @@ def find_machine(recording: Recording, sidecars: Sidecars) -> Machine:
         comms=recording.comms,
     )
     return Machine(context, hz or _HZ, evidence)
+
+
+def _power_of_two(size: int | None) -> int | None:
+    return size if size is not None and _PAGE_SIZES[0] <= size <= _PAGE_SIZES[1] and size & (size - 1) == 0 else None
 
 
 def _known(told: T | None, noted: T | None, default: T | None) -> tuple[T | None, str]:
@@ -77,11 +85,12 @@ def describe(recording: Recording, sidecars: Sidecars, machine: Machine) -> dict
         "levels": context.levels,
         "hz": machine.hz,
         "mechanism": context.mechanism,
-        "batch_alloc_fail_every": sidecars.number("batch_alloc_fail_every"),
+        "batch_alloc_fail_every": sidecars.number("batch_alloc_fail_every", 0, 1 << 31),
         "workload": sidecars.text("command") or sidecars.text("workload"),
         "lost": sum(count for count in counts if count is not None),
         "losses_unknown": sum(count is None for count in counts),
         "evidence": machine.evidence,
+        "clock_unit": "ticks" if recording.clock in _CLOCKS_OF_TICKS else "ns",
         "details": recording.details,
         "sidecars": {
             "meta": sidecars.meta,

@@ -34,10 +34,10 @@ class Sidecars:
     tgids: dict[int, int] = field(default_factory=dict)
     """tid -> tgid."""
 
-    def number(self, key: str) -> int | None:
-        """A number of meta.json, None where it is absent or no number."""
+    def number(self, key: str, low: int, high: int) -> int | None:
+        """A number of meta.json, None where it is absent, no number, or not in the range that makes sense."""
         value = self.meta.get(key)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        return value if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high else None
 
     def text(self, key: str) -> str | None:
         value = self.meta.get(key)
@@ -72,12 +72,17 @@ def _meta(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        meta = json.loads(_text(path))
+        meta = json.loads(_text(path), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise RecordingError(str(path), "JSON", str(error), "mend it, or name another folder with --meta") from None
     if not isinstance(meta, dict):
         raise RecordingError(str(path), "a JSON object", type(meta).__name__, "mend it, or name another with --meta")
     return meta
+
+
+def _no_number(word: str) -> None:
+    """NaN and infinities, which Python's reader takes and JSON does not have."""
+    raise ValueError(f"{word}, which is no number")
 
 
 def _text(path: Path) -> str:

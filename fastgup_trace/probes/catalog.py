@@ -185,11 +185,8 @@ def wanted() -> dict[str, frozenset[str]]:
     for probe in PROBES:
         fields[probe.event] = fields.get(probe.event, frozenset()) | frozenset(probe.needs)
         fields[f"function:{probe.event}"] = frozenset()
-    return {
-        **fields,
-        "funcgraph_entry": frozenset({"func", "func.sym"}),
-        "funcgraph_exit": frozenset({"func", "func.sym"}),
-    }
+    calls = frozenset({"func", "func.sym"})
+    return {**fields, "funcgraph_entry": calls, "funcgraph_exit": calls | {"duration_ns"}}
 
 
 def is_wanted(event: str) -> bool:

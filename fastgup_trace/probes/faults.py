@@ -28,8 +28,10 @@ def _flag(flags: Ints, bit: int) -> Ints:
 def _handled(records: Records, context: Context) -> Rows:
     name = "handle_mm_fault" if "handle_mm_fault" in records else "do_page_fault"
     rows = records.rows(name, fields=("addr", "flags", "mm"))
-    ends = records.rows("handle_mm_fault_ret")
+    ends = records.rows("handle_mm_fault_ret", fields=("duration_ns",))
     end = match(rows.thread, rows["seq"], ends.thread, ends["seq"])
+    # Text of the function graph without times has durations nevertheless.
+    drawn, between = ends.at("duration_ns", end), ends.at("ts_ns", end) - rows["ts_ns"]
     # enum fault_flag: USER moved from bit 7 to bit 6 and INSTRUCTION came when NONLINEAR left, in 4.0 (9b4bdd2ffab9).
     old = context.kernel < (4, 0)
     return rows.having(
@@ -38,7 +40,7 @@ def _handled(records: Records, context: Context) -> Rows:
         write=_flag(rows["flags"], FAULT_FLAG_WRITE),
         user=_flag(rows["flags"], 0x80 if old else 0x40),
         exec=NULL if old else _flag(rows["flags"], 0x100),
-        duration_ns=np.where(end >= 0, ends.at("ts_ns", end) - rows["ts_ns"], NULL),
+        duration_ns=np.where(end < 0, NULL, np.where(drawn != NULL, drawn, between)),
     )
 
 

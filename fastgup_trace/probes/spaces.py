@@ -15,10 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from fastgup_trace.probes.context import Context
-from fastgup_trace.probes.pairing import joint, last_before, next_after, ranks
+from fastgup_trace.probes.pairing import joint, last_before, next_after
 from fastgup_trace.probes.records import Records
 from fastgup_trace.probes.rows import NULL, Bools, Ints, Rows, stack, to_table
-from fastgup_trace.schema import TABLES
 
 CLONE_VM: Final = 0x100
 CLONE_THREAD: Final = 0x10000
@@ -99,32 +98,29 @@ def _life_at(life_pointer: Ints, life_seq: Ints, pointers: Ints, seqs: Ints) -> 
 
 
 def find_spaces(records: Records, context: Context) -> Spaces:
-    """The address spaces of a recording, from every record that carries a pointer, else from its tasks."""
+    """The address spaces of a recording: from the records that carry a pointer, else from its tasks."""
     groups = thread_groups(records, context)
     cuts = stack([_births(records), records.rows("sched_process_exec")])
     cuts = Rows({name: cuts[name] for name in ("seq", "ts_ns", "cpu", "tid")})
     sightings = _sightings(records, context)
-    if not len(sightings):
-        return _by_task(records, context, groups, cuts)
-    order = np.lexsort((sightings["seq"], sightings["mm"]))
-    sightings = sightings.take(order)
+    sightings = sightings.take(np.lexsort((sightings["seq"], sightings["mm"])))
     pointer = sightings["mm"]
     new = _begins_life(pointer, sightings["alive"])
-    life = np.cumsum(new) - 1
     # Lives in order of their first record are the rows of the mm table.
     first = np.flatnonzero(new)
+    by_row = np.argsort(sightings["seq"][first], kind="stable")
     rank = np.empty(len(first), np.int64)
-    rank[np.argsort(sightings["seq"][first], kind="stable")] = np.arange(len(first))
-    sightings = sightings.having(
-        life=rank[life], reborn=(np.r_[False, pointer[1:] == pointer[:-1]] & new).astype(np.int64)
-    )
+    rank[by_row] = np.arange(len(first))
+    reborn = np.r_[False, pointer[1:] == pointer[:-1]][: len(new)] & new
+    sightings = sightings.having(life=rank[np.cumsum(new) - 1], reborn=reborn.astype(np.int64))
     sightings = sightings.take(np.argsort(sightings["seq"], kind="stable"))
-    seen = sightings.take(np.flatnonzero(sightings["own"] == 1))
-    seen = Rows(
-        {"seq": seen["seq"], "ts_ns": seen["ts_ns"], "cpu": seen["cpu"], "tid": seen["owner"], "mm": seen["life"]}
-    )
-    by_row = np.argsort(rank)
     table = _mm_table(records, context, groups, sightings, len(first))
+    seen = sightings.take(np.flatnonzero(sightings["own"] == 1))
+    seen = seen.having(tid=seen["owner"], mm=seen["life"])
+    if not len(seen):
+        inferred, seen = _by_task(records, context, groups, cuts)
+        seen = seen.having(mm=seen["mm"] + len(table))
+        table = pa.concat_tables([table, inferred]).unify_dictionaries().combine_chunks()
     return Spaces(table, pointer[first][by_row], _life_starts(sightings), seen, cuts, groups)
 
 
@@ -170,7 +166,7 @@ def _switches(records: Records) -> Rows:
 
 def _begins_life(pointer: Ints, alive: Ints) -> Bools:
     """Rows in (pointer, seq) order: True where a pointer is new, or is alive after it was dying."""
-    new: Bools = np.r_[True, pointer[1:] != pointer[:-1]]
+    new: Bools = np.r_[True, pointer[1:] != pointer[:-1]][: len(pointer)]
     told = np.flatnonzero((alive != NULL) | new)
     state = np.where(alive[told] == NULL, 1, alive[told])
     again = np.r_[False, (state[1:] == 1) & (state[:-1] == 0)] & ~new[told]
@@ -252,29 +248,19 @@ def _basenames(records: Records, filenames: Ints) -> Ints:
     return np.array(names, np.int64)
 
 
-def _by_task(records: Records, context: Context, groups: dict[int, int], cuts: Rows) -> Spaces:
-    """Without a single pointer: one mm a process and exec, inferred from who called what."""
+def _by_task(records: Records, context: Context, groups: dict[int, int], cuts: Rows) -> tuple[pa.Table, Rows]:
+    """No thread was seen on its own mm: one mm a process and exec, inferred from who called what."""
     rows = records.rows(*USERLAND)
     rows = rows.take(np.flatnonzero(rows["tid"] > 0))
-    nothing = np.zeros(0, np.int64)
-    if not len(rows):
-        return Spaces(TABLES["mm"].empty_table(), nothing, nothing, Rows(), cuts, groups)
     group = np.array([groups.get(tid, tid) for tid in rows["tid"].tolist()], np.int64)
     cut = last_before(cuts["tid"], cuts["seq"], group, rows["seq"])
-    key = joint(group, cut)
-    _, first = np.unique(key, return_index=True)
+    _, first, life = np.unique(joint(group, cut), return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
-    life = rank[ranks(key)[0]]
+    life = rank[life.reshape(-1)]
     first = np.sort(first)
     end = np.zeros(len(first), np.int64)
     end[life] = rows["seq"]
-    table = to_table(
-        "mm",
-        rows.take(first).having(
-            pid=group[first], comm=_comms(records, context, group[first], end), evidence=records.code("inferred")
-        ),
-        records.words,
-    )
-    seen = Rows({"seq": rows["seq"], "ts_ns": rows["ts_ns"], "cpu": rows["cpu"], "tid": rows["tid"], "mm": life})
-    return Spaces(table, nothing, nothing, seen, cuts, groups)
+    comms = _comms(records, context, group[first], end)
+    table = rows.take(first).having(pid=group[first], comm=comms, evidence=records.code("inferred"))
+    return to_table("mm", table, records.words), rows.having(mm=life)

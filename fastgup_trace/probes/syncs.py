@@ -56,7 +56,7 @@ def _targets(records: Records, rows: Rows) -> Ints:
 def _others(mask: Ints, cpu: Ints) -> Ints:
     """Bits of one-word masks, the CPU's own left out."""
     own = np.where((cpu >= 0) & (cpu < 64), np.int64(1) << np.clip(cpu, 0, 63), 0)
-    count = np.bitwise_count((mask & ~own).view(np.uint64)).astype(np.int64)
+    count = np.unpackbits((mask & ~own).view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1, dtype=np.int64)
     return np.where(mask == NULL, NULL, count)
 
 

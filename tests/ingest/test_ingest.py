@@ -1,0 +1,199 @@
+"""From a file to a capture: formats by content, what lies beside a recording, provenance, errors in one line."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from fastgup_trace.errors import FastgupError, RecordingError, UsageError
+from fastgup_trace.ingest import FORMATS, ingest, sniff
+from fastgup_trace.tables import read_capture, write_capture
+
+TEXT = """\
+# tracer: nop
+#
+# entries-in-buffer/entries-written: 7/7   #P:4
+#
+#                                _-----=> irqs-off/BH-disabled
+#                               / _----=> need-resched
+#                              | / _---=> hardirq/softirq
+#                              || / _--=> preempt-depth
+#                              ||| / _-=> migrate-disable
+#                              |||| /     delay
+#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION
+#              | |         |   |||||     |         |
+"""
+MM = "mm=0xffff5fb7c1458780 users=5"
+TLB = "tlb=0xffff800008cab9e8"
+HEAD = "0xffff5fb7c094a000"
+RECORDS = (
+    ("unmapper-411 ", 0, "239.953700", f"tlb_gather_mmu: (tlb_gather_mmu+0x0/0x80) {TLB} {MM}"),
+    ("unmapper-411 ", 0, "239.953706", f"tlb_remove_table: (x+0x0/0x80) {TLB} table=0xfffffd7edf0a5b40 {MM} batch=0x0"),
+    ("unmapper-411 ", 0, "239.953779", f"tlb_finish_mmu: (x+0x0/0x8) {TLB} {MM} batch={HEAD} bits=0x14"),
+    ("unmapper-411 ", 0, "239.954234", f"call_rcu: (call_rcu+0x0/0x4) head={HEAD} func=tlb_remove_table_rcu+0x0/0x60"),
+    ("  <idle>-0   ", 1, "239.974234", f"tlb_remove_table_rcu: (x+0x0/0x60) head={HEAD} nr=1"),
+    ("  <idle>-0   ", 1, "239.980000", "kmem_cache_odd: x=1 y=2"),
+    ("  <idle>-0   ", 1, "239.990000", "kmem_cache_odd: x=1 y=2"),
+)
+TEXT += "".join(f"        {task}    [{cpu:03}] d....   {when}: {what}\n" for task, cpu, when, what in RECORDS)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "trace.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_text_recording_becomes_tables_with_its_provenance(recording: Path, tmp_path: Path) -> None:
+    capture = ingest([recording])
+    (free,) = capture["table_free"].to_pylist()
+    assert (free["table"], free["path"], free["freed_ns"]) == (0xFFFFFD7EDF0A5B40, "batched", 239_974_234_000)
+    found = capture.provenance
+    assert found["recordings"] == [
+        {
+            "file": "trace.txt",
+            "sha256": hashlib.sha256(TEXT.encode()).hexdigest(),
+            "bytes": len(TEXT),
+            "format": found["recordings"][0]["format"],
+        }
+    ]
+    assert found["events"] == {
+        "kmem_cache_odd": 2, "tlb_gather_mmu": 1, "tlb_remove_table": 1, "tlb_finish_mmu": 1, "call_rcu": 1,
+        "tlb_remove_table_rcu": 1,
+    }  # fmt: skip
+    assert found["unwanted"] == {"kmem_cache_odd": 2}
+    assert found["tables"]["gather"] == 1
+    assert (found["start_ns"], found["lost"], found["mechanism"]) == (239_953_700_000, 0, None)
+    assert found["evidence"]["page_size"] == "assumed"
+    write_capture(tmp_path / "capture", capture)
+    assert read_capture(tmp_path / "capture")["gather"].equals(capture["gather"])
+
+
+def test_the_name_of_a_file_says_nothing_its_content_does(recording: Path, tmp_path: Path) -> None:
+    assert sniff(recording).name == "ftrace-text"
+    packed = tmp_path / "trace.dat"
+    packed.write_bytes(gzip.compress(TEXT.encode()))
+    assert sniff(packed).name == "ftrace-text"
+    assert ingest([packed])["gather"].num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b"", "an empty file"), (b"\x89PNG\r\n\x1a\n" + bytes(64), "begins with"), (b"hello\n" * 50, "begins with")],
+)
+def test_what_is_no_recording_is_one_line(tmp_path: Path, content: bytes, found: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match=found) as error:
+        ingest([path])
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_folders_and_missing_files_are_one_line(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(RecordingError, match="expected"):
+            ingest([path])
+
+
+def test_one_recording_at_a_time_and_formats_by_name(recording: Path) -> None:
+    with pytest.raises(UsageError, match="one recording"):
+        ingest([recording, recording])
+    with pytest.raises(UsageError, match="ftrace-text"):
+        ingest([recording], format="perf")
+    with pytest.raises(RecordingError):
+        ingest([recording], format="trace.dat")
+    assert len({known.name for known in FORMATS}) == len(FORMATS)
+
+
+def test_what_lies_beside_a_recording_is_read(recording: Path) -> None:
+    folder = recording.parent
+    meta = {
+        "arch": "arm64", "kernel_release": "6.1.0", "nr_cpus": 4, "page_size": 65536, "config_hz": 100,
+        "page_table_levels": 3, "mechanism": "mainline-6.1", "batch_alloc_fail_every": 3, "workload": "unmapstorm",
+    }  # fmt: skip
+    (folder / "meta.json").write_text(json.dumps(meta))
+    for when, calls in (("before", 10), ("after", 17)):
+        rows = (
+            "           CPU0       CPU1",
+            " 11:   1   2   GIC-0  27 Level  arch_timer",
+            f"IPI1:   {calls}   5   Function call interrupts",
+            "Err:   0",
+        )
+        (folder / f"interrupts.{when}").write_text("\n".join(rows))
+        (folder / f"vmstat.{when}").write_text(f"thp_split_pmd {calls}\nodd line here\n")
+        (folder / f"kprobe_profile.{when}").write_text(
+            f"  tlb_remove_table_rcu   100   {calls}\n  call_rcu   100   4\n"
+        )
+    found = ingest([recording]).provenance
+    assert [found[key] for key in ("page_size", "hz", "levels", "mechanism", "batch_alloc_fail_every", "workload")] == [
+        65536, 100, 3, "mainline-6.1", 3, "unmapstorm",
+    ]  # fmt: skip
+    assert found["evidence"]["hz"] == "observed"
+    sidecars = found["sidecars"]
+    assert sidecars["interrupts"]["Function call interrupts"] == [7, 0]
+    assert sidecars["vmstat"] == {"thp_split_pmd": 7}
+    assert sidecars["kprobe_missed"] == {"tlb_remove_table_rcu": 7}
+    assert sidecars["meta"] == meta
+
+
+def test_meta_from_another_folder(recording: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "meta.json").write_text('{"config_hz": 1000}')
+    assert ingest([recording], meta=other).provenance["hz"] == 1000
+    with pytest.raises(RecordingError, match="no folder"):
+        ingest([recording], meta=tmp_path / "none")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '"x"', "\x00", "[" * 100_000, '{"x": NaN}', '{"x": -Infinity}'])
+def test_a_broken_meta_json_is_one_line(recording: Path, text: str) -> None:
+    (recording.parent / "meta.json").write_text(text)
+    with pytest.raises(RecordingError, match=r"meta\.json") as error:
+        ingest([recording])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [0, -4096, 3000, "4096", None, True, 1 << 80])
+def test_a_page_size_that_none_has_is_not_believed(recording: Path, value: object) -> None:
+    (recording.parent / "meta.json").write_text(json.dumps({"page_size": value}))
+    found = ingest([recording]).provenance
+    assert (found["page_size"], found["evidence"]["page_size"]) == (4096, "assumed")
+
+
+def test_raw_keeps_all_events_under_names_that_are_files(recording: Path, tmp_path: Path) -> None:
+    raw: dict[str, pa.Table] = {}
+    capture = ingest([recording], raw=raw)
+    assert set(raw) == set(capture.provenance["events"])
+    assert raw["kmem_cache_odd"]["x"].to_pylist() == [1, 1]
+    write_capture(tmp_path / "capture", capture, raw)
+    assert (tmp_path / "capture" / "raw" / "kmem_cache_odd.arrow").is_file()
+
+
+def test_hostile_event_names_stay_in_the_folder() -> None:
+    from fastgup_trace.ingest import raw_names
+
+    table = pa.table({"x": [1]})
+    names = raw_names(dict.fromkeys(["../../etc/x", ".hidden", "a/b", "a_b", "é" * 300, ""], table))
+    assert len(names) == 6
+    assert all(name == Path(name).name and not name.startswith(".") and len(name) < 140 for name in names)
+
+
+def test_every_error_of_a_reader_is_a_fastgup_error_on_a_cut_recording(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2] / "datasets" / "captures"
+    recordings = sorted(root.glob("*/trace.dat"))
+    if not recordings:
+        pytest.skip("the recordings of datasets/captures are not in this checkout")
+    data = recordings[0].read_bytes()
+    path = tmp_path / "cut.dat"
+    for size in (11, 100, 4096, len(data) // 2):
+        path.write_bytes(data[:size])
+        with pytest.raises(FastgupError) as error:
+            ingest([path])
+        assert "\n" not in str(error.value)
