@@ -13,12 +13,15 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """`fastgup_trace.NAME` for each public name of `fastgup_trace.api`, loaded when first used."""
-    if not name.startswith("_"):
-        from importlib import import_module
+    """`fastgup_trace.NAME`: a module of this package or a public name of its `api`, loaded when first used."""
+    from importlib import import_module
+    from importlib.util import find_spec
 
-        public = import_module("fastgup_trace.api")
+    if not name.startswith("_"):
+        if find_spec(f"{__name__}.{name}"):
+            return import_module(f"{__name__}.{name}")
+        public = import_module(f"{__name__}.api")
         if name in public.__all__:
             value: object = getattr(public, name)
             return value
-    raise AttributeError(f"module 'fastgup_trace' has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
