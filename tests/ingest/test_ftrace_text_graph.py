@@ -11,6 +11,7 @@ import pytest
 from fastgup_trace.ingest import ftrace_text
 from fastgup_trace.ingest.ftrace_text import open_ftrace_text, sniff
 from fastgup_trace.ingest.ftrace_text.source import text_blocks
+from fastgup_trace.ingest.records import Loss
 
 UNTIMED = """\
 # tracer: function_graph
@@ -27,6 +28,7 @@ next_comm=x next_pid=9 next_prio=120 */
  ------------------------------------------
 
  0)   ==========> |
+CPU:0 [LOST 7 EVENTS]
  0) # 1490.160 us |  exit_mmap();
  ------------------------------------------
  0)      x-9   =>  unmapst-467
@@ -71,9 +73,10 @@ def test_untimed(tmp_path: Path) -> None:
     recording = open_ftrace_text(path)
     (window,) = recording.windows
     (switch,) = window.events["sched_switch"].to_pylist()
-    assert (switch["common_seq"], switch["common_ts_ns"], switch["common_pid"]) == (5, 5, 467)
+    assert (switch["common_seq"], switch["common_ts_ns"], switch["common_pid"]) == (5, 6, 467)
     assert (switch["prev_pid"], switch["next_comm"]) == (467, "x")
     assert recording.comms == {9: "x", 467: "init"}  # `unmapst` is cut.
+    assert recording.losses == [Loss(0, 6, 8, 7)]
     assert "not recorded" in str(recording.details["times"])
 
 

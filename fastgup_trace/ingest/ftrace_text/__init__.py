@@ -3,7 +3,7 @@
 What text does not tell is missing: the address of a function (only its name, NAME.sym), the pointer behind a string,
 times under a microsecond (default). A function graph without funcgraph-abstime has no times at all: there a record's
 position stands for its time (`details["times"]`), durations are in `funcgraph_exit.duration_ns`, and records
-that come before the first switch notice of a CPU take the thread from that notice.
+that come before the first switch notice of a CPU take the thread from that notice (null where it is far).
 
 A record's event is named as in the event's own format (`sys_clone -> 0x1` is sys_exit_clone), except that text gives
 trace_printk and trace_marker writes the name of the function that wrote them.

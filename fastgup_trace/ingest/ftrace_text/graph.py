@@ -116,6 +116,8 @@ class Drawing:
     stacks: Stacks = field(default_factory=lambda: Stacks(pairs=False))
     pids: dict[int, int] = field(default_factory=dict)
     timed: bool = False
+    """Without funcgraph-abstime the position of a line, times two, stands for its time."""
+    lines: int = 0
 
     def parse(self, text: bytes, header: Header) -> tuple[Lines, Calls]:
         """Split drawn lines into columns: the events in comments as `Lines`, with `calls` among them as empty keys."""
@@ -159,7 +161,8 @@ class Drawing:
             if not body[4]:
                 self.stacks.add(calls, row, cpu, body, duration(us, us_fraction))
         digits = 0
-        times: Int64s = np.zeros(len(keys), np.int64)
+        times: Int64s = 2 * np.arange(self.lines, self.lines + len(keys), dtype=np.int64)
+        self.lines += len(keys)
         if ts and ts[0][0]:
             self.timed = True
             times, digits = nanoseconds([s or b"0" for s, _ in ts], [f or b"0" for _, f in ts])

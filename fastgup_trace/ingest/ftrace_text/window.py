@@ -52,7 +52,7 @@ class Gatherer:
 
     wanted: Wanted | None
     timed: bool = True
-    """Without times (a drawn function graph), a record's position stands for its time."""
+    """Whether times are times; else (a drawn function graph) they are positions."""
     dialect: Dialect = field(default_factory=Dialect)
     decoder: Decoder = field(default_factory=Decoder)
     kinds: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -116,11 +116,11 @@ class Gatherer:
                 name, tuple(c[picked] for c in (ts, positions, cpu, pid, flags, depth, durations)), funcs
             )
         picked = np.flatnonzero(leaf)
-        ends = ts + np.maximum(durations, 0) if self.timed else ts
+        ends = ts + (np.maximum(durations, 0) if self.timed else 1)
         leaves = (c[picked].tolist() for c in (ends, positions + 1, cpu, pid, flags, depth, durations))
         self.leaves += zip(*leaves, strict=True)
         self.leaf_names += [calls.func[i] for i in picked.tolist()]
-        self._return_leaves(int(columns[0][-1]) if self.timed else None)
+        self._return_leaves(int(columns[0][-1]))
 
     def _return_leaves(self, until_ns: int | None) -> None:
         """Add the exits of leaf calls, up to a time: they come after lines that stand further down."""
@@ -159,12 +159,10 @@ class Gatherer:
             np.concatenate(column) if self.columns else np.empty(0, np.int64)
             for column in (zip(*self.columns, strict=True) if self.columns else [()] * 5)
         )
-        order = np.lexsort((positions, ts)) if self.timed else np.argsort(positions, kind="stable")
+        order = np.lexsort((positions, ts))
         seq = np.empty(len(ts), np.int64)
         seq[order] = self.seq + np.arange(len(ts))
-        if not self.timed:
-            ts = seq
-        elif len(ts):
+        if len(ts):
             if (late := int((ts < self.end_ns).sum())) > 0:
                 self.undecodable[BACKWARDS] += late
                 ts = np.maximum(ts, self.end_ns)
