@@ -26,17 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cpu", type=int, action="append", metavar="CPU", help="only operations on this CPU; may be repeated"
     )
     limits.add_argument(
-        "--from", dest="from_s", type=_seconds, metavar="S", help="from S seconds after the recording's start"
+        "--from", dest="from_s", type=seconds, metavar="S", help="from S seconds after the recording's start"
     )
     limits.add_argument(
-        "--to", dest="to_s", type=_seconds, metavar="S", help="up to S seconds after the recording's start"
+        "--to", dest="to_s", type=seconds, metavar="S", help="up to S seconds after the recording's start"
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown, for a cover letter")
     parser.add_argument("--json", action="store_true", help="print summary.json instead of the table")
     parser.add_argument("--force", action="store_true", help="replace the outcome if it exists")
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value < 1e9:  # neither infinite nor no number
         raise ValueError(text)
