@@ -81,7 +81,7 @@ def summary(capture: Capture, seconds: float) -> dict[str, Any]:
 
 
 def _text(folder: Path, capture: Capture, seconds: float) -> str:
-    from fastgup_trace.cli.text import count, size, table
+    from fastgup_trace.cli.text import count, one_line, size, table
 
     found, said = capture.provenance, summary(capture, seconds)
     rows = [(name, rows) for name, rows in found["tables"].items() if rows]
@@ -97,7 +97,7 @@ def _text(folder: Path, capture: Capture, seconds: float) -> str:
     read = said["bytes"]
     lines += [
         f"{count(events)} records, {size(read)} in {seconds:.2f} s ({read / max(seconds, 1e-9) / 1e6:.1f} MB/s)"
-        f" -> {folder}"
+        f" -> {one_line(str(folder))}"
     ]
     return "\n".join(lines)
 

@@ -18,7 +18,7 @@ from fastgup_trace.ingest.provenance import describe, find_machine
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted
 from fastgup_trace.ingest.sidecars import read_sidecars
 from fastgup_trace.probes import to_tables, wanted
-from fastgup_trace.probes.catalog import is_wanted
+from fastgup_trace.probes.catalog import is_wanted, trimmed
 from fastgup_trace.probes.known import known_from
 from fastgup_trace.schema import conform
 from fastgup_trace.tables import Capture
@@ -146,17 +146,24 @@ def _read(recording: Recording, *, keep_all: bool) -> _Read:
             first, last = table["common_ts_ns"][0].as_py(), table["common_ts_ns"][-1].as_py()
             low, high = read.span_ns or (first, last)
             read.span_ns = (min(low, first), max(high, last))
-            parts.setdefault(name, []).append(table)
-    tables = {name: _joined(windows) for name, windows in parts.items()}
+            parts.setdefault(name, []).append(table if keep_all else trimmed(name, table))
+    tables = {name: _joined(str(recording.path), name, windows) for name, windows in parts.items()}
     read.events.update({name: table for name, table in tables.items() if is_wanted(name)})
     if keep_all:
         read.raw.update(tables)
     return read
 
 
-def _joined(windows: list[pa.Table]) -> pa.Table:
+def _joined(where: str, event: str, windows: list[pa.Table]) -> pa.Table:
     """The windows of one event as one table; a column that a window does not have is null there."""
-    return windows[0] if len(windows) == 1 else pa.concat_tables(windows, promote_options="permissive")
+    if len(windows) == 1:
+        return windows[0]
+    try:
+        # Each window has dictionaries of its own; an Arrow file holds one a column.
+        return pa.concat_tables(windows, promote_options="permissive").unify_dictionaries()
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        found = str(error).splitlines()[0]
+        raise RecordingError(where, f"one type for each field of {event}", found, "record again") from None
 
 
 def raw_names(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:

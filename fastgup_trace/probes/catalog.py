@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -177,6 +180,32 @@ PROBES: Final = (
     Probe("mm_collapse_huge_page", ("mm",), "mm", "an address space", _STOCK),
     Probe("unmap_region", (), "mm", "a process", "function tracer"),
 )  # fmt: skip
+
+
+TICK: Final = "Start scheduler-tick"
+TIMER: Final = "arch_timer"
+RCU_SOFTIRQ: Final = 9
+# Frequent events of which a table takes only records with one of these values in a field.
+ONLY: Final[dict[str, tuple[str, tuple[str, ...] | tuple[int, ...]]]] = {
+    "rcu_utilization": ("s", (TICK,)),
+    "irq_handler_entry": ("name", (TIMER,)),
+    "rcu_grace_period": ("gpevent", ("start", "end", "cpuqs")),
+    "softirq_entry": ("vec", (RCU_SOFTIRQ,)),
+    "softirq_exit": ("vec", (RCU_SOFTIRQ,)),
+}
+
+
+def trimmed(event: str, records: pa.Table) -> pa.Table:
+    """`records` without those that no table takes, so that a long recording needs less memory."""
+    field, values = ONLY.get(event, ("", ()))
+    if field not in records.schema.names:
+        return records
+    column = records[field]
+    if isinstance(values[0], str) and pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string())
+    elif isinstance(values[0], str) or not pa.types.is_integer(column.type):
+        return records
+    return records.filter(pc.is_in(column, pa.array(values)))
 
 
 def wanted() -> dict[str, frozenset[str]]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
+from fastgup_trace.probes.catalog import RCU_SOFTIRQ, TICK, TIMER
 from fastgup_trace.probes.gathers import BATCH_CALLBACK
 from fastgup_trace.probes.pairing import last_before, next_after
 from fastgup_trace.probes.records import Records
 from fastgup_trace.probes.rows import NO_MM, NULL, Rows, stack
-
-RCU_SOFTIRQ: Final = 9
-TICK: Final = "Start scheduler-tick"
 
 
 def rcu_rows(records: Records) -> Rows:
@@ -90,7 +86,7 @@ def _ticks(records: Records) -> Rows:
     rows = rows.take(np.flatnonzero(rows["s"] == records.code(TICK)))
     if not len(rows):
         rows = records.rows("irq_handler_entry", fields=("name",))
-        rows = rows.take(np.flatnonzero(rows["name"] == records.code("arch_timer")))
+        rows = rows.take(np.flatnonzero(rows["name"] == records.code(TIMER)))
     if not len(rows):
         rows = records.rows("local_timer_entry")
     return rows.having(phase=records.code("tick"), pointer=NO_MM)

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from fastgup_trace.errors import FastgupError, RecordingError, UsageError
-from fastgup_trace.ingest import FORMATS, ingest, sniff
-from fastgup_trace.tables import read_capture, write_capture
+from fastgup_trace.ingest import FORMATS, Format, ingest, sniff
+from fastgup_trace.ingest.records import Loss, Recording, Window
+from fastgup_trace.tables import Capture, read_capture, write_capture
 
 TEXT = """\
 # tracer: nop
@@ -197,3 +198,49 @@ def test_every_error_of_a_reader_is_a_fastgup_error_on_a_cut_recording(tmp_path:
         with pytest.raises(FastgupError) as error:
             ingest([path])
         assert "\n" not in str(error.value)
+
+
+def windows_of(path: Path, *tables: pa.Table) -> Recording:
+    windows = (Window({"odd": table}, {"odd": len(table)}) for table in tables)
+    losses = [Loss(1, 5, 9, 7), Loss(0, 2, 4, None)]
+    return Recording(path, "fake 1", 1, "local", 2, "arm64", "6.1", 4096, None, {}, {}, losses, windows)
+
+
+def odd(seq: int, **fields: pa.Array) -> pa.Table:
+    head = {"common_seq": [seq], "common_ts_ns": [seq], "common_cpu": [0], "common_pid": [1]}
+    return pa.table({**head, **fields})
+
+
+def read_windows(path: Path, monkeypatch: pytest.MonkeyPatch, *tables: pa.Table) -> tuple[Capture, dict[str, pa.Table]]:
+    fake = Format("fake", "nothing", lambda head: True, lambda path, **options: windows_of(path, *tables))
+    monkeypatch.setattr("fastgup_trace.ingest.FORMATS", (fake,))
+    raw: dict[str, pa.Table] = {}
+    return ingest([path], raw=raw), raw
+
+
+def test_windows_are_joined_with_one_dictionary_a_column(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [pa.array([word]).dictionary_encode() for word in ("a", "b")]
+    capture, raw = read_windows(
+        recording, monkeypatch, odd(0, name=words[0]), odd(1, name=words[1], more=pa.array([5]))
+    )
+    assert raw["odd"]["name"].to_pylist() == ["a", "b"]
+    assert raw["odd"]["more"].to_pylist() == [None, 5]
+    write_capture(tmp_path / "capture", capture, raw)  # an Arrow file can't change its dictionary
+    assert (capture.provenance["start_ns"], capture.provenance["end_ns"]) == (0, 1)
+
+
+def test_a_field_that_changes_its_type_is_one_line(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecordingError, match="one type for each field of odd") as error:
+        read_windows(recording, monkeypatch, odd(0, x=pa.array([1])), odd(1, x=pa.array([[1]])))
+    assert "\n" not in str(error.value)
+
+
+def test_losses_are_rows_in_time_order_and_summed(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture, _ = read_windows(recording, monkeypatch, odd(0))
+    assert capture["lost"].select(["ts_ns", "end_ns", "cpu", "count"]).to_pylist() == [
+        {"ts_ns": 2, "end_ns": 4, "cpu": 0, "count": None},
+        {"ts_ns": 5, "end_ns": 9, "cpu": 1, "count": 7},
+    ]
+    assert (capture.provenance["lost"], capture.provenance["losses_unknown"]) == (7, 1)

@@ -7,7 +7,7 @@ import pytest
 from event_records import by_hand, column, tables
 
 from fastgup_trace import probes
-from fastgup_trace.probes.catalog import PROBES, is_wanted, tables_of, wanted
+from fastgup_trace.probes.catalog import PROBES, is_wanted, tables_of, trimmed, wanted
 from fastgup_trace.probes.flushes import site_reason
 from fastgup_trace.probes.questions import QUESTIONS, answers
 from fastgup_trace.schema import TABLES, check
@@ -197,3 +197,23 @@ def test_records_by_hand_are_typed_as_a_format_types_them() -> None:
     events = by_hand("10 0 100 ipi_raise target_cpus=[0xe] reason=a_-_b")
     assert events["ipi_raise"].schema.field("target_cpus").type == pa.list_(pa.uint64())
     assert events["ipi_raise"]["reason"].to_pylist() == ["a b"]
+
+
+def test_records_that_no_table_takes_may_be_left_out() -> None:
+    events = by_hand("""
+    10 0 100 rcu_utilization s=Start_-_scheduler-tick
+    11 0 100 rcu_utilization s=End_-_scheduler-tick
+    12 0 100 softirq_entry vec=9
+    13 0 100 softirq_entry vec=1
+    14 0 100 rcu_grace_period rcuname=rcu_sched gpnum=1 gpevent=start
+    15 0 100 rcu_grace_period rcuname=rcu_sched gpnum=1 gpevent=newreq
+    16 0 100 sched_switch prev_pid=100 next_pid=0 prev_state=1
+    """)
+    less = {name: trimmed(name, table) for name, table in events.items()}
+    assert {name: len(table) for name, table in less.items()} == {
+        "rcu_utilization": 1, "softirq_entry": 1, "rcu_grace_period": 1, "sched_switch": 1,
+    }  # fmt: skip
+    assert probes.to_tables(less, probes.Context()) == probes.to_tables(events, probes.Context())
+    for kind in WRONG:
+        for name, table in wrong_events(kind).items():
+            trimmed(name, table)
