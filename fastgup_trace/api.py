@@ -1,24 +1,66 @@
-"""The functions behind the command line: `import fastgup_trace as fg; fg.replay(fg.ingest(["trace.dat"]))`.
+"""The functions behind the command line: `import fastgup_trace as fg; fg.report(fg.replay(fg.ingest_recording("trace.dat")))`.
 
-Everything here takes and returns captures, outcomes and text; only `write_*` and `ingest` touch files.
+They take and return captures, outcomes and text. Only `ingest_recording` and `read_*` read files, only `write_*` writes them.
+What is heavy is imported in the function that needs it, so that a command pays for no other's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastgup_replay.mechanisms import DEFAULT, Mechanism
 from fastgup_replay.outcome import Outcome, read_outcome, write_outcome
-from fastgup_replay.replay import replay as _replay
 from fastgup_replay.selection import Selection
-from fastgup_replay.validate import Row
-from fastgup_replay.validate import validate as _validate
+from fastgup_trace.ingest.records import Progress
 from fastgup_trace.tables import Capture, read_capture, write_capture
 
-__all__ = ["Capture", "Outcome", "read_capture", "read_outcome", "replay", "validate", "write_capture", "write_outcome"]
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-Progress = Callable[[int, int], None]
+    from fastgup_replay.validate import Row
+
+__all__ = [
+    "Capture",
+    "Outcome",
+    "ingest_recording",
+    "read_capture",
+    "read_outcome",
+    "replay",
+    "report",
+    "validate",
+    "write_capture",
+    "write_outcome",
+]
+
+
+def ingest_recording(
+    *recordings: Path | str,
+    format: str | None = None,
+    meta: Path | None = None,
+    progress: Progress | None = None,
+    raw: dict[str, pa.Table] | None = None,
+) -> Capture:
+    """The capture of a recording: a file's path, or `dataset:NAME` of the catalogue.
+
+    (`fastgup_trace.ingest` is the package that reads the formats.)
+
+    `format` names the format where its content should not decide; `meta` is the folder with meta.json and the
+    counters, by default the recording's own; `raw`, where given, is filled with every event's records.
+    Raises RecordingError for a recording that can't be read, UsageError for a name that does not exist.
+    """
+    from fastgup_trace.ingest import ingest as read
+
+    return read([_path(name) for name in recordings], format=format, meta=meta, progress=progress, raw=raw)
+
+
+def _path(name: Path | str) -> Path:
+    if isinstance(name, Path) or not name.startswith("dataset:"):
+        return Path(name)
+    from fastgup_datasets.catalog import find
+
+    return find(name.removeprefix("dataset:"))
 
 
 def replay(
@@ -37,7 +79,7 @@ def replay(
     The limits keep the operations of these processes, on these CPUs, between these times after the recording's start.
     Raises CaptureError for a folder that is no capture, UsageError for a mechanism or process that does not exist.
     """
-    opened = capture if isinstance(capture, Capture) else read_capture(Path(capture))
+    from fastgup_replay.replay import replay as run
 
     selection = Selection(
         pids=None if pids is None else tuple(pids),
@@ -46,9 +88,25 @@ def replay(
         from_ns=from_ns,
         to_ns=to_ns,
     )
-    return _replay(opened, mechanisms or DEFAULT, selection, progress)
+    return run(_opened(capture), mechanisms or DEFAULT, selection, progress)
 
 
 def validate(capture: Capture | Path | str, mechanism: str | None = None) -> tuple[Mechanism, list[Row]]:
-    """Predicted against measured for the mechanism that the recorded kernel has, or for the one named."""
-    return _validate(capture if isinstance(capture, Capture) else read_capture(Path(capture)), mechanism)
+    """Predicted against measured for the mechanism that the recorded kernel has, or for the one named.
+
+    Raises ModelError if neither the capture nor the caller names a mechanism.
+    """
+    from fastgup_replay.validate import validate as run
+
+    return run(_opened(capture), mechanism)
+
+
+def report(outcome: Outcome | Path | str) -> str:
+    """An outcome as one self-contained HTML page."""
+    from fastgup_reports.page import render
+
+    return render(outcome if isinstance(outcome, Outcome) else read_outcome(Path(outcome)))
+
+
+def _opened(capture: Capture | Path | str) -> Capture:
+    return capture if isinstance(capture, Capture) else read_capture(Path(capture))

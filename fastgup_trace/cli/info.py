@@ -89,8 +89,8 @@ def _facts(capture: Capture) -> str:
     ]
     machine = f"{fact('arch')}, {fact('nr_cpus')} CPUs, pages of {fact('page_size')} bytes"
     records = f"{count(sum(known['events'].values()))} records of {len(known['events'])} events"
-    in_ticks = known.get("clock_unit") == "ticks"
-    span = f"{count(end - start)} ticks, which are no nanoseconds" if in_ticks else duration(end - start)
+    unit = known.get("clock_unit", "ns")
+    span = duration(end - start) if unit == "ns" else f"{count(end - start)} {unit}, which are no nanoseconds"
     lines = [
         ("recording", "; ".join(files)),
         ("tracer", f"{fact('tracer')}, clock {fact('clock')}"),

@@ -37,30 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from fastgup_trace import api
     from fastgup_trace.cli.progress import progress_bar
     from fastgup_trace.errors import CaptureError
-    from fastgup_trace.ingest import ingest
-    from fastgup_trace.tables import write_capture
 
     if args.output.exists() and not args.force:
         raise CaptureError(str(args.output), "a new folder", "one that exists", "choose another name or add --force")
     started = time.monotonic()
-    paths = [_path(name) for name in args.recordings]
     raw: dict[str, pa.Table] | None = {} if args.keep_raw else None
-    with progress_bar(paths[0].name) as progress:
-        capture = ingest(paths, format=args.format, meta=args.meta, progress=progress, raw=raw)
-    write_capture(args.output, capture, raw, force=args.force)
+    with progress_bar(Path(args.recordings[0]).name) as progress:
+        capture = api.ingest_recording(*args.recordings, format=args.format, meta=args.meta, progress=progress, raw=raw)
+    api.write_capture(args.output, capture, raw, force=args.force)
     seconds = time.monotonic() - started
     print(json.dumps(summary(capture, seconds), indent=1) if args.json else _text(args.output, capture, seconds))
     return 0
-
-
-def _path(name: str) -> Path:
-    if not name.startswith("dataset:"):
-        return Path(name)
-    from fastgup_datasets.catalog import find
-
-    return find(name.removeprefix("dataset:"))
 
 
 def summary(capture: Capture, seconds: float) -> dict[str, Any]:
@@ -68,6 +58,7 @@ def summary(capture: Capture, seconds: float) -> dict[str, Any]:
     found = capture.provenance
     return {
         "events": found["events"],
+        "leaf_calls": found["leaf_calls"],
         "tables": found["tables"],
         "unwanted": found["unwanted"],
         "undecodable": found["undecodable"],
@@ -85,7 +76,7 @@ def _text(folder: Path, capture: Capture, seconds: float) -> str:
 
     found, said = capture.provenance, summary(capture, seconds)
     rows = [(name, rows) for name, rows in found["tables"].items() if rows]
-    events = sum(found["events"].values())
+    events = sum(found["events"].values()) + found["leaf_calls"]
     lines = [table(("table", "rows"), rows) if rows else "no event of the recording says anything about the mm", ""]
     if found["unwanted"]:
         lines += [

@@ -29,11 +29,10 @@ def run(args: argparse.Namespace) -> int:
     if page.exists() and not args.force:
         raise UsageError(str(page), "a new file", "one that exists", "choose another name or add --force")
 
-    from fastgup_replay.outcome import read_outcome
-    from fastgup_reports.page import render
+    from fastgup_trace import api
     from fastgup_trace.tables import write_file
 
-    text = render(read_outcome(args.outcome))
+    text = api.report(args.outcome)
     write_file(page, text)
     print(f"{page}: {len(text.encode()) / 1e6:.1f} MB, opens in any browser, offline")
     return 0

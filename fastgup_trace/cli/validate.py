@@ -60,9 +60,10 @@ def _print(name: str, rows: list[Row], wrong: list[Row], *, events: bool) -> Non
                 print(f"  {event.ts_ns / 1e9:.9f} s  {event.amount:+d}  {event.why}")
     counts = [row for row in rows if row.kind == "count" and row.predicted is not None]
     exact = sum(row.error == 0 for row in counts)
-    print(
-        f"\n{exact} of {len(counts)} counts exact, {len(counts) - exact - len(wrong)} accounted for, {len(wrong)} not."
-    )
+    bounds = sum(bool(row.error) and row.evidence == "inferred" for row in counts)
+    accounted = len(counts) - exact - bounds - len(wrong)
+    told = f", {bounds} known as a bound only" if bounds else ""
+    print(f"\n{exact} of {len(counts)} counts exact, {accounted} accounted for{told}, {len(wrong)} not.")
 
 
 def _verdict(row: Row) -> str:

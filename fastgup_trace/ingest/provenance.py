@@ -90,7 +90,7 @@ def describe(recording: Recording, sidecars: Sidecars, machine: Machine) -> dict
         "lost": sum(count for count in counts if count is not None),
         "losses_unknown": sum(count is None for count in counts),
         "evidence": machine.evidence,
-        "clock_unit": "ticks" if recording.clock in _CLOCKS_OF_TICKS else "ns",
+        "clock_unit": _clock_unit(recording),
         "details": recording.details,
         "sidecars": {
             "meta": sidecars.meta,
@@ -99,6 +99,14 @@ def describe(recording: Recording, sidecars: Sidecars, machine: Machine) -> dict
             "kprobe_missed": sidecars.kprobe_missed,
         },
     }
+
+
+def _clock_unit(recording: Recording) -> str:
+    """What ts_ns counts: ns, ticks of a counter, or positions where the text of a function graph has no times."""
+    told = str(recording.details.get("times", ""))
+    if told.startswith("not recorded"):
+        return "positions"
+    return "ticks" if told or recording.clock in _CLOCKS_OF_TICKS else "ns"
 
 
 def _clock(line: str | None) -> str | None:

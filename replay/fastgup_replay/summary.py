@@ -28,7 +28,7 @@ def summarise(timeline: Timeline, mechanism: Mechanism, platform: Platform, ledg
     gaps = _gaps(timeline, mechanism, platform)
     return {
         "ipis": _ipis(mechanism, ledger, gaps),
-        "rcu": _rcu(ledger, platform, timeline, known="tables" not in gaps),
+        "rcu": _rcu(ledger, platform, timeline, gaps),
         "tables": _tables(ledger, gaps),
         "walks": walks.count(paths) if "walks" not in gaps else dict.fromkeys(walks.count([])),
         "hazards": _hazards(mechanism, ledger, gaps),
@@ -40,7 +40,7 @@ def summarise(timeline: Timeline, mechanism: Mechanism, platform: Platform, ledg
 def _spins(mechanism: Mechanism, ledger: Ledger, gaps: dict[str, str]) -> dict[str, int | None]:
     """The waits for a reader count: how many times a freer or splitter had to, and how long in all."""
     spins = mechanism.table_free is TableFree.SPIN or mechanism.split is Sync.SPIN
-    if spins and {"walks", "walk_bounds"} & set(gaps):
+    if spins and {"walks", "walk_bounds", "times"} & set(gaps):
         return {"count": None, "wait_ns_total": None}
     return {"count": len(ledger.spins), "wait_ns_total": sum(wait for _, wait in ledger.spins)}
 
@@ -53,6 +53,8 @@ def _gaps(timeline: Timeline, mechanism: Mechanism, platform: Platform) -> dict[
     elif mechanism.single_user_shortcut and _lacks_users(timeline):
         gaps["mm_users"] = "mm_users: the recording does not tell it, and it decides between at once and batched"
     sends = (Sync.IPI_ALL, Sync.IPI_MASK)
+    if not timeline.in_ns:
+        gaps["times"] = "times: the recording's stamps are no nanoseconds, they only give the order"
     if SPLITS not in timeline.known and (mechanism.split in sends or not mechanism.protects_splits):
         gaps["splits"] = "THP splits: no probe for them (pmdp_invalidate, or pmdp_splitting_flush before 4.5) was on"
     if COLLAPSES not in timeline.known and mechanism.collapse in sends:
@@ -89,7 +91,9 @@ def _ipis(mechanism: Mechanism, ledger: Ledger, gaps: dict[str, str]) -> dict[st
         for cause, sent in rows.items()
     }
     waits = [wait for sent in rows.values() for _, wait in sent]
-    waits_known = not waits or mechanism.walker is not Walker.IRQ_OFF or not {"walk_bounds", "walks"} & set(gaps)
+    waits_known = (
+        not waits or mechanism.walker is not Walker.IRQ_OFF or not {"walk_bounds", "walks", "times"} & set(gaps)
+    )
     return {
         "broadcasts": _total(c["broadcasts"] for c in by_cause.values()),
         "interrupts": _total(c["interrupts"] for c in by_cause.values()),
@@ -118,25 +122,29 @@ def _total(values: Iterable[int | None]) -> int | None:
     return None if None in known else sum(value for value in known if value is not None)
 
 
-def _rcu(ledger: Ledger, platform: Platform, timeline: Timeline, *, known: bool) -> dict[str, Number]:
+def _rcu(ledger: Ledger, platform: Platform, timeline: Timeline, gaps: dict[str, str]) -> dict[str, Number]:
     keys = ("batches", "tables", "tables_per_batch_mean", "tables_per_batch_max", "held_bytes_max",
             "queue_to_free_ns_p50", "queue_to_free_ns_p99")  # fmt: skip
-    if not known:
+    if {"tables", "mm_users"} & set(gaps):
         return dict.fromkeys(keys)
     sizes = [len(batch.tables) for batch in ledger.batches]
     latency = sorted(
         b.freed_ns - b.queued_ns for b in ledger.batches if b.freed_ns is not None and b.queued_ns is not None
     )
-    p50, p99 = (_percentile(latency, q) for q in (50, 99))
+    # Without a clock nothing tells when a grace period ends, so neither how long nor how much is held.
+    timed = "times" not in gaps
+    p50, p99 = (_percentile(latency, q) if timed else None for q in (50, 99))
     return {
         "batches": len(sizes),
         "tables": sum(sizes),
         "tables_per_batch_mean": round(sum(sizes) / len(sizes), 3) if sizes else 0.0,
         "tables_per_batch_max": max(sizes, default=0),
-        "held_bytes_max": held_bytes_max(ledger.batches, platform.page_size, timeline.end_ns),
+        "held_bytes_max": held_bytes_max(ledger.batches, platform.page_size, timeline.end_ns)
+        if timed or not ledger.batches
+        else None,
         "queue_to_free_ns_p50": p50,
         "queue_to_free_ns_p99": p99,
-        "in_flight": sum(batch.freed_ns is None for batch in ledger.batches),
+        "in_flight": sum(batch.freed_ns is None for batch in ledger.batches) if timed else None,
         "full_batches": sum(batch.flush == "full" for batch in ledger.batches),
     }
 
@@ -182,7 +190,9 @@ def _hazards(mechanism: Mechanism, ledger: Ledger, gaps: dict[str, str]) -> dict
         "split_race": kinds.count("split_race")
         if mechanism.protects_splits or ("splits" not in gaps and not no_walks)
         else None,
-        "free_before_tlbi": sum(table.before_tlbi for table in ledger.tables) if tables_known else None,
+        "free_before_tlbi": sum(table.before_tlbi for table in ledger.tables)
+        if tables_known and "mm_users" not in gaps
+        else None,
     }
 
 

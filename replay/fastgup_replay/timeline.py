@@ -58,6 +58,8 @@ class Timeline:
     """What the recording can tell: capture tables, and `thp.split_pmd` and `thp.collapse`, with rows or a probe on."""
     walks: pa.Table
     """The walks to be accounted, laps of one livelocked futex call folded into one row."""
+    in_ns: bool
+    """Whether times are nanoseconds: a counter's ticks and positions in a text without times only give the order."""
     gather_of: Int64s
     """Row of table_free -> its gather, UNKNOWN without one."""
     gather_evidence: tuple[str | None, ...]
@@ -98,9 +100,10 @@ def build(capture: Capture, selection: Selection | None = None) -> Timeline:
     ts, seq, kind, cpu, tid, mm, obj, value = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((seq, ts))
     start_ns, end_ns = capture.span_ns
+    in_ns = capture.provenance.get("clock_unit", "ns") == "ns"
     return Timeline(
         ts[order], kind[order], cpu[order], tid[order], mm[order], obj[order], value[order], start_ns, end_ns,
-        known=_known(capture), walks=walks, gather_of=integers(freed["gather"]),
+        known=_known(capture), walks=walks, in_ns=in_ns, gather_of=integers(freed["gather"]),
         gather_evidence=tuple(strings(gathers["evidence"])), levels=tuple(strings(freed["level"])),
     )  # fmt: skip
 
