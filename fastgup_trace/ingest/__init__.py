@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fastgup_trace.errors import RecordingError, UsageError
 from fastgup_trace.ingest import ftrace_text, trace_dat
@@ -102,6 +103,7 @@ def ingest(
     tables["lost"] = _lost(recording.losses)
     if raw is not None:
         raw.update(raw_names(read.raw))
+    leaves = leaf_calls(read.events)
     found = {
         "recordings": [
             {"file": path.name, "sha256": _sha256(path), "bytes": recording.size_bytes, "format": recording.format}
@@ -109,7 +111,8 @@ def ingest(
         **describe(recording, sidecars, machine),
         "start_ns": read.span_ns[0] if read.span_ns else None,
         "end_ns": read.span_ns[1] if read.span_ns else None,
-        "events": dict(read.counts.most_common()),
+        "events": dict((read.counts - Counter(funcgraph_exit=leaves)).most_common()),
+        "leaf_calls": leaves,
         "unwanted": {name: count for name, count in read.counts.most_common() if not is_wanted(name)},
         "undecodable": dict(read.undecodable),
         "tables": {name: len(table) for name, table in tables.items()},
@@ -152,6 +155,26 @@ def _read(recording: Recording, *, keep_all: bool) -> _Read:
     if keep_all:
         read.raw.update(tables)
     return read
+
+
+def leaf_calls(events: Mapping[str, pa.Table]) -> int:
+    """Calls of the function graph whose return is the very next record of the recording.
+
+    trace-cmd and the kernel show such a call in one line, as an entry: so are events counted here, and the returns that
+    have no line of their own apart.
+    """
+    if not {"funcgraph_entry", "funcgraph_exit"} <= events.keys():
+        return 0
+    keys = ["common_seq", "common_pid", "func.sym"]
+    entries, exits = (events[name] for name in ("funcgraph_entry", "funcgraph_exit"))
+    if not all(key in table.schema.names for key in keys for table in (entries, exits)):
+        return 0
+    following = exits.select(keys).set_column(0, "common_seq", pc.subtract(exits["common_seq"], 1))
+    pairs = [
+        table.select(keys).set_column(2, "func.sym", table["func.sym"].cast(pa.string()))
+        for table in (entries, following)
+    ]
+    return len(pairs[0].join(pairs[1], keys, join_type="inner"))
 
 
 def _joined(where: str, event: str, windows: list[pa.Table]) -> pa.Table:

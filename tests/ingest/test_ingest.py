@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from fastgup_trace.errors import FastgupError, RecordingError, UsageError
-from fastgup_trace.ingest import FORMATS, Format, ingest, sniff
+from fastgup_trace.ingest import FORMATS, Format, ingest, leaf_calls, sniff
 from fastgup_trace.ingest.records import Loss, Recording, Window
 from fastgup_trace.tables import Capture, read_capture, write_capture
 
@@ -244,3 +244,17 @@ def test_losses_are_rows_in_time_order_and_summed(recording: Path, monkeypatch: 
         {"ts_ns": 5, "end_ns": 9, "cpu": 1, "count": 7},
     ]
     assert (capture.provenance["lost"], capture.provenance["losses_unknown"]) == (7, 1)
+
+
+def test_a_leaf_call_is_the_one_whose_return_is_the_very_next_record() -> None:
+    entries = ["0: a", "2: b", "3: c", "8: a"]
+    exits = ["1: a", "4: c", "5: b", "9: x"]
+
+    def calls(words: list[str]) -> pa.Table:
+        seqs, names = zip(*(word.split(": ") for word in words), strict=True)
+        symbols = pa.array(names).dictionary_encode()
+        return pa.table({"common_seq": [int(seq) for seq in seqs], "common_pid": [7] * len(seqs), "func.sym": symbols})
+
+    events = {"funcgraph_entry": calls(entries), "funcgraph_exit": calls(exits)}
+    assert leaf_calls(events) == 2, "a at 0 and c at 3; b holds c, and 9 returns from another"
+    assert leaf_calls({"funcgraph_entry": calls(entries)}) == 0

@@ -262,3 +262,8 @@ def test_text_and_binary_of_one_ring_buffer_give_the_same_tables() -> None:
                     assert all(close), (name, table, column)
                 else:
                     assert ours == theirs, (name, table, column)
+
+
+@pytest.mark.parametrize("folder", ALL, ids=names)
+def test_every_record_is_counted_under_its_name(folder: Path) -> None:
+    assert capture(folder).provenance["events"] == read(folder, "counts.json")
