@@ -1,6 +1,9 @@
-"""The functions behind the command line: `import fastgup_trace as fg; fg.report(fg.replay(fg.ingest_recording("trace.dat")))`.
+"""The functions behind the command line, as attributes of the package:
 
-They take and return captures, outcomes and text. Only `ingest_recording` and `read_*` read files, only `write_*` writes them.
+    import fastgup_trace as fg
+    page = fg.report(fg.replay(fg.ingest_recording("trace.dat")))
+
+They take and return captures, outcomes and text; only `ingest_recording` and `read_*` read files, `write_*` write them.
 What is heavy is imported in the function that needs it, so that a command pays for no other's.
 """
 
