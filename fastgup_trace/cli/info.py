@@ -88,7 +88,8 @@ def _facts(capture: Capture) -> str:
         for r in known["recordings"]
     ]
     machine = f"{fact('arch')}, {fact('nr_cpus')} CPUs, pages of {fact('page_size')} bytes"
-    records = f"{count(sum(known['events'].values()))} records of {len(known['events'])} events"
+    number = sum(known["events"].values()) + known.get("leaf_calls", 0)
+    records = f"{count(number)} records of {len(known['events'])} events"
     unit = known.get("clock_unit", "ns")
     span = duration(end - start) if unit == "ns" else f"{count(end - start)} {unit}, which are no nanoseconds"
     lines = [
