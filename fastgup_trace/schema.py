@@ -34,9 +34,11 @@ TABLES: Final[dict[str, pa.Schema]] = {
     ),
     # One fast-GUP call. entry: get_user_pages_fast, pin_user_pages_fast, __get_user_pages_fast,
     # get_user_pages_fast_only, futex. path: fast, slow, mixed, failed. The protected walk itself is
-    # [irq_off_ns, irq_on_ns], null where not probed. `tail`: an irq-off walk of a shared futex on a THP tail page.
+    # [irq_off_ns, irq_on_ns], null where not probed. nr_pinned: pages that the call got without its fallback;
+    # nr_walked: pages that the walk's own probe reports, null where it has none. `tail`: an irq-off walk of a shared
+    # futex on a THP tail page.
     "walk": _table(
-        end_ns=_I64, address=_U64, nr_pages=_I64, nr_pinned=_I64, entry=TEXT, path=TEXT,
+        end_ns=_I64, address=_U64, nr_pages=_I64, nr_pinned=_I64, nr_walked=_I64, entry=TEXT, path=TEXT,
         irq_off_ns=_I64, irq_on_ns=_I64, tail=_BOOL,
     ),
     # mmap, munmap, mremap, brk, mprotect, madvise, exec, exit.

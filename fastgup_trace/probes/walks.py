@@ -88,12 +88,13 @@ def _entry(records: Records, rows: Rows, context: Context) -> Ints:
 
 
 def _recorded(records: Records) -> Rows:
-    """gup_fast and gup_walk of the 2014 instrumentation: a walk belongs to the gup_fast that returns right after it."""
+    """gup_fast and gup_walk of the 2014 instrumentation: a walk belongs to the gup_fast that returns right after it,
+    but not one that found interrupts off, which get_user_pages_fast never does: that is get_futex_key's own."""
     calls = records.rows("gup_fast", fields=("mm", "start", "nr_pages", "nr_fast", "ret"))
     inner = records.rows("gup_walk", fields=("mm", "start", "nr_pages", "nr", "irqs_off"))
     before = last_before(calls.thread, calls["seq"], calls.thread, calls["seq"])
     walk = last_before(inner.thread, inner["seq"], calls.thread, calls["seq"])
-    mine = inner.at("seq", walk) > calls.at("seq", before)
+    mine = (inner.at("seq", walk) > calls.at("seq", before)) & (inner.at("irqs_off", walk) <= 0)
     walk = np.where(mine & (inner.at("start", walk) == calls["start"]), walk, -1)
     ret, fast = calls["ret"], calls["nr_fast"]
     code = records.code
@@ -101,6 +102,7 @@ def _recorded(records: Records) -> Rows:
         address=calls["start"],
         pointer=calls["mm"],
         nr_pinned=fast,
+        nr_walked=inner.at("nr", walk),
         end_ns=calls["ts_ns"],
         entry=code("get_user_pages_fast"),
         path=_path(records, fast == calls["nr_pages"], fast == 0, ret <= 0, fast > 0),
@@ -113,6 +115,7 @@ def _recorded(records: Records) -> Rows:
         address=alone["start"],
         pointer=alone["mm"],
         nr_pinned=nr,
+        nr_walked=nr,
         end_ns=alone["ts_ns"],
         entry=code("__get_user_pages_fast"),
         path=_path(records, nr == alone["nr_pages"], nr < 0, nr <= 0, nr > 0),

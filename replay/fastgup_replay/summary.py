@@ -207,6 +207,7 @@ def _evidence(timeline: Timeline, gaps: dict[str, str]) -> dict[str, Any]:
         "splits": "not known" if "splits" in gaps else "observed",
         "collapses": "not known" if "collapses" in gaps else "observed",
         "walks": "not known" if "walks" in gaps else "observed",
+        "walk_results": "observed" if walks.results_known(timeline) else "not known",
         "walk_lengths": "not known" if {"walks", "walk_bounds"} & set(gaps) else "observed",
         "quiescent_states": "observed" if has_ticks else "assumed",
         "gaps": list(gaps.values()),

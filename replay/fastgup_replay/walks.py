@@ -10,7 +10,7 @@ from collections import Counter
 
 import pyarrow as pa
 
-from fastgup_replay.columns import flags, strings
+from fastgup_replay.columns import UNKNOWN, flags, integers, strings
 from fastgup_replay.mechanisms import Mechanism, Walker
 from fastgup_replay.timeline import Timeline
 
@@ -32,7 +32,24 @@ def served(timeline: Timeline, mechanism: Mechanism) -> list[str | None]:
         ]
     if not has_walker(timeline):
         return [None] * len(walks)
-    return paths
+    nr_pages, nr_walked = integers(walks["nr_pages"]).tolist(), integers(walks["nr_walked"]).tolist()
+    return [_by_result(*row) for row in zip(paths, nr_pages, nr_walked, strict=True)]
+
+
+def _by_result(recorded: str | None, nr_pages: int, nr_walked: int) -> str | None:
+    """get_user_pages_fast takes the rest through mmap_sem when the walk comes back short (v3.18 mm/gup.c).
+
+    A call that failed did so there, for every mechanism; where no probe tells what the walk got, the recorded path
+    stands.
+    """
+    if recorded == "failed" or nr_walked == UNKNOWN or nr_pages <= 0:
+        return recorded
+    return "fast" if nr_walked >= nr_pages else "mixed" if nr_walked > 0 else "slow"
+
+
+def results_known(timeline: Timeline) -> bool:
+    """Whether each walk's own result was probed, apart from what its call did."""
+    return UNKNOWN not in integers(timeline.walks["nr_walked"])
 
 
 def has_walker(timeline: Timeline) -> bool:

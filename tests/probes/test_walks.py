@@ -109,3 +109,19 @@ def test_each_further_lap_of_a_futex_key_is_a_row() -> None:
     11 0 100 futex_again mm=0x1 addr=0x1000 n=2
     """)["futex"]
     assert column(futex, "address", "turn") == [(0x1000, 1), (0x1000, 2)]
+
+
+def test_2014_a_walk_that_finds_interrupts_off_is_get_futex_keys_and_no_calls() -> None:
+    """The unpatched kernel's lap: a call through mmap_sem, an empty walk of the tail page, and again."""
+    walk = tables("""
+    10 0 100 gup_fast mm=0x1 start=0x1000 nr_pages=1 write=1 nr_fast=0 ret=1
+    11 0 100 gup_walk mm=0x1 start=0x1000 nr_pages=1 write=1 nr=0 irqs_off=1
+    12 0 100 gup_fast mm=0x1 start=0x1000 nr_pages=1 write=1 nr_fast=0 ret=1
+    13 0 100 gup_walk mm=0x1 start=0x1000 nr_pages=1 write=1 nr=0 irqs_off=1
+    """)["walk"]
+    assert column(walk, "ts_ns", "path", "nr_walked", "tail") == [
+        (10, "slow", None, False),
+        (11, "failed", 0, True),
+        (12, "slow", None, False),
+        (13, "failed", 0, True),
+    ]

@@ -125,3 +125,12 @@ def test_a_prediction_survives_without_what_the_kernel_reports_of_itself() -> No
     before, after = (replay(c, ["mainline-3.18"]).summary["mechanisms"]["mainline-3.18"] for c in (whole, bare))
     assert len(bare["rcu"]) < len(rcu)
     assert before == after
+
+
+def test_an_endless_futex_call_is_one_call_and_its_laps_are_counted() -> None:
+    """k313-unpatched-futex-one: the loop filled the buffer (86,893 calls; groundtruth.json of that recording)."""
+    slow = rows("k313-unpatched-futex-one")["walks.slow"]
+    assert (slow.measured, slow.predicted) == (86_893, 4)
+    assert [event.amount for event in slow.accounted] == [4 - 86_893]
+    summary = replay(capture("k313-unpatched-futex-one"), ["unpatched-3.13"]).summary["mechanisms"]["unpatched-3.13"]
+    assert summary["walks"]["livelocked"] == 1
