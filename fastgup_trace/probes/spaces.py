@@ -9,6 +9,7 @@ pointer always wins over the thread's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -63,8 +64,12 @@ class Spaces:
 
     def of(self, rows: Rows, pointers: Ints | None = None) -> Ints:
         """The mm of each row: by its pointer, else the thread's at that moment."""
-        own = self.of_thread(rows["tid"], rows["seq"])
-        return own if pointers is None else np.where(pointers == NULL, own, self.of_pointer(pointers, rows["seq"]))
+        if pointers is None:
+            return self.of_thread(rows["tid"], rows["seq"])
+        result = self.of_pointer(pointers, rows["seq"])
+        bare = np.flatnonzero(pointers == NULL)
+        result[bare] = self.of_thread(rows["tid"][bare], rows["seq"][bare])
+        return result
 
     def of_pointer(self, pointers: Ints, seqs: Ints) -> Ints:
         return _life_at(self._life_pointer, self._life_seq, pointers, seqs)
@@ -74,12 +79,18 @@ class Spaces:
         if not len(tids) or not len(self._seen):
             return np.full(len(tids), NULL)
         result = self._seen_by(tids, seqs, self._seen["tid"])
-        leader = np.array([self._groups.get(tid, tid) for tid in tids.tolist()], np.int64)
-        seen_leader = np.array([self._groups.get(tid, tid) for tid in self._seen["tid"].tolist()], np.int64)
         lost = np.flatnonzero((result == NULL) & (tids > 0))
         if len(lost):
-            result[lost] = self._seen_by(leader[lost], seqs[lost], seen_leader)
+            result[lost] = self._seen_by(self._leaders(tids[lost]), seqs[lost], self._seen_leaders)
         return np.where(tids > 0, result, NULL)
+
+    def _leaders(self, tids: Ints) -> Ints:
+        distinct, inverse = np.unique(tids, return_inverse=True)
+        return np.array([self._groups.get(tid, tid) for tid in distinct.tolist()], np.int64)[inverse.reshape(-1)]
+
+    @cached_property
+    def _seen_leaders(self) -> Ints:
+        return self._leaders(self._seen["tid"])
 
     def _seen_by(self, keys: Ints, seqs: Ints, seen_keys: Ints) -> Ints:
         cuts = self._cuts
