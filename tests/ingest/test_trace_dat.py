@@ -114,3 +114,13 @@ def test_flipped_bits_and_cuts_of_a_real_recording(tmp_path: Path, name: str) ->
     assert outcomes["cut"] == 50
     assert outcomes["flip"] > 75
     assert outcomes["counts differ"] <= 3
+
+
+@pytest.mark.parametrize("lost_bytes", [1, 16, 117, 118, 200, 1000])
+def test_a_file_that_lacks_its_last_bytes_is_told(tmp_path: Path, lost_bytes: int) -> None:
+    """The last 117 bytes of this recording are the strings section (16 of head, 101 of text), which no record needs."""
+    whole = (ROOT / "datasets" / "captures" / "k313-rfcv2-unmap-mt" / "trace.dat").read_bytes()
+    path = tmp_path / "trace.dat"
+    path.write_bytes(whole[:-lost_bytes])
+    with pytest.raises(RecordingError, match=r"offset \d+: expected"):
+        open_trace_dat(path)

@@ -20,6 +20,8 @@ DONE, DATE, CPUSTAT, BUFFER, TRACECLOCK, UNAME, HOOK, OFFSET, CPUCOUNT, VERSION 
 PROCMAPS, TRACEID, TIME_SHIFT, GUEST, TSC2NSEC, SAVED_TGIDS = range(10, 16)
 HEADER_INFO, FTRACE_EVENTS, EVENT_FORMATS, KALLSYMS, PRINTK, CMDLINES, BUFFER_TEXT = range(16, 23)
 
+STRINGS = 15  # as the number of a section
+SECTION_HEAD_BYTES = 16
 OPTIONS_MAX = 65536
 OPTION_ID_MAX = 255
 CPUS_MAX = 8192  # the largest NR_CPUS of any architecture
@@ -29,7 +31,8 @@ PAGE_BYTES_MAX = 1 << 24
 _FIXED_SIZE = {DONE: 8, CPUCOUNT: 4, TRACEID: 8, TSC2NSEC: 16} | dict.fromkeys(range(HEADER_INFO, CMDLINES + 1), 8)
 _NAMES = {
     HEADER_INFO: "header info", FTRACE_EVENTS: "ftrace event formats", EVENT_FORMATS: "event formats",
-    KALLSYMS: "kallsyms", PRINTK: "printk formats", CMDLINES: "saved command lines", BUFFER: "ring-buffer pages",
+    KALLSYMS: "kallsyms", STRINGS: "strings", PRINTK: "printk formats", CMDLINES: "saved command lines",
+    BUFFER: "ring-buffer pages",
 }  # fmt: skip
 
 
@@ -47,6 +50,15 @@ class Stream:
     """The data ends at or before this offset."""
     page_bytes: int
     packed: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """Where a section of version 7 is: its head, its end, and its description's place in the strings sections."""
+
+    offset: int
+    end: int
+    description: int
 
 
 @dataclass
@@ -70,6 +82,7 @@ class Container:
     cmdlines: bytes = b""
     options: dict[int, list[bytes]] = field(default_factory=dict)
     streams: list[Stream] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
 
     def cursor(self, pos: int = 0) -> Cursor:
         cursor = Cursor(self.data, str(self.path), self.big_endian)
@@ -188,25 +201,44 @@ def _read_v7(container: Container, cursor: Cursor) -> None:
         cursor.fail("an option that tells where the ring-buffer pages are", "none", advice=advice)
     for option in container.options[BUFFER]:
         _v7_streams(container, cursor, option)
+    _check_strings(container, cursor)
 
 
-def _section_head(cursor: Cursor, number: int) -> tuple[bool, int]:
+def _check_strings(container: Container, cursor: Cursor) -> None:
+    """trace-cmd writes the sections' descriptions last: where they are not whole, the end of the file is missing."""
+    starts = {section.offset for section in container.sections}
+    strings = 0
+    for place in sorted({section.end for section in container.sections} - starts):
+        while len(container.data) - place >= SECTION_HEAD_BYTES:
+            cursor.seek(place, "a strings section")
+            if cursor.number(2, "the number of a section") != STRINGS:
+                break
+            cursor.seek(place, "a strings section")
+            strings += _section(container, cursor, STRINGS).left()
+            place = container.sections[-1].end
+    last = max(section.description for section in container.sections)
+    if last and strings <= last:
+        cursor.fail("the strings section that trace-cmd writes last", "no whole one", len(container.data))
+
+
+def _section_head(container: Container, cursor: Cursor, number: int) -> tuple[bool, int]:
     """Whether the section at the cursor, which must have `number`, is packed, and the bytes behind its head."""
     start, name = cursor.pos, _NAMES.get(number, "options")
     found, flags = cursor.number(2, f"the number of the {name} section"), cursor.number(2, "a section's flags")
-    cursor.number(4, "a section's description")
+    description = cursor.number(4, "a section's description")
     size = cursor.number(8, f"the size of the {name} section")
     if found != number or flags > 1:
         cursor.fail(f"the {name} section (number {number})", f"number {found}, flags {flags}", start)
     if size > cursor.left():
         cursor.fail(f"{size} bytes of the {name} section", f"{cursor.left()} bytes to the end", start)
+    container.sections.append(Section(start, cursor.pos + size, description))
     return bool(flags), size
 
 
 def _section(container: Container, cursor: Cursor, number: int) -> Cursor:
     """The contents of the section at the cursor, unpacked."""
     start, name = cursor.pos, _NAMES.get(number, "options")
-    packed, size = _section_head(cursor, number)
+    packed, size = _section_head(container, cursor, number)
     end = cursor.pos + size
     if not packed:
         return Cursor(cursor.data[:end], cursor.where, container.big_endian, cursor.pos)
@@ -299,7 +331,7 @@ def _v7_streams(container: Container, cursor: Cursor, option: bytes) -> None:
     if not cpus:  # `trace-cmd record -B` leaves an empty top instance
         return
     cursor.seek(place, "a section of ring-buffer pages")
-    packed, size = _section_head(cursor, BUFFER)
+    packed, size = _section_head(container, cursor, BUFFER)
     if packed and container.unpack is None:
         cursor.fail("pages that are not packed", "packed ones, in a file without compression", place)
     start, end = cursor.pos, cursor.pos + size
