@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastgup_replay.mechanisms import DEFAULT, Mechanism
+from fastgup_replay.mechanisms import DEFAULT
 from fastgup_replay.outcome import Outcome, read_outcome, write_outcome
+from fastgup_replay.policies import Mechanism
 from fastgup_replay.selection import Selection
 from fastgup_trace.ingest.records import Progress
 from fastgup_trace.tables import Capture, read_capture, write_capture

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastgup_replay.mechanisms import Mechanism
+    from fastgup_replay.policies import Mechanism
 
 NAME = "mechanisms"
 HELP = "list the mechanisms, or show one with its policies and sources"
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _frees(m: Mechanism) -> str:
-    from fastgup_replay.mechanisms import Invalidate, TableFree
+    from fastgup_replay.policies import Invalidate, TableFree
 
     if m.table_free is TableFree.AT_ONCE and m.invalidate is Invalidate.IPI:
         return "at once, after the TLB IPI"
@@ -60,7 +60,7 @@ def _policies(m: Mechanism) -> list[tuple[str, str]]:
 
 
 def _as_dict(m: Mechanism) -> dict[str, object]:
-    from fastgup_replay.mechanisms import steps
+    from fastgup_replay.policies import steps
 
     return {
         "name": m.name,
@@ -73,7 +73,7 @@ def _as_dict(m: Mechanism) -> dict[str, object]:
 
 
 def _show(m: Mechanism) -> None:
-    from fastgup_replay.mechanisms import steps
+    from fastgup_replay.policies import steps
 
     print(f"{m.name}: {m.title}\n\nPolicies")
     for label, value in _policies(m):

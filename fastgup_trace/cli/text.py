@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from fastgup_trace.units import BYTES, scaled
+
 
 def one_line(text: str) -> str:
     """`text` with every character that a terminal would act on or break a line at written as its escape.
@@ -22,24 +24,12 @@ def count(number: int | float | None) -> str:
 
 def size(number_bytes: int | float | None) -> str:
     """Bytes in decimal units: `512 B`, `1.7 MB`."""
-    return _scaled(number_bytes, ("B", "kB", "MB", "GB", "TB"))
+    return "-" if number_bytes is None else scaled(number_bytes, BYTES)
 
 
 def duration(number_ns: int | float | None) -> str:
     """Nanoseconds in the unit that keeps the number short: `850 ns`, `12.3 ms`, `2.5 s`."""
-    return _scaled(number_ns, ("ns", "us", "ms", "s"))
-
-
-def _scaled(number: int | float | None, units: Sequence[str]) -> str:
-    if number is None:
-        return "-"
-    value = float(number)
-    for unit in units[:-1]:
-        # 999.95 would be shown as 1000.0
-        if abs(value) < (999.5 if unit == units[0] else 999.95):
-            return f"{value:.0f} {unit}" if unit == units[0] else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:,.1f} {units[-1]}"
+    return "-" if number_ns is None else scaled(number_ns, ("ns", "us", "ms", "s"))
 
 
 def percent(part: int | float, whole: int | float) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 from fastgup_replay.columns import UNKNOWN, integers
 from fastgup_replay.ledger import Batch, Ledger, Table
 from fastgup_replay.machine import Machine, Walk
-from fastgup_replay.mechanisms import Invalidate, Mechanism, Sync, TableFree, Walker
 from fastgup_replay.platforms import Platform
+from fastgup_replay.policies import Invalidate, Mechanism, Sync, TableFree, Walker
 from fastgup_replay.rcu import FOREIGN, GracePeriods
 from fastgup_replay.timeline import Op, Timeline, walk_bounds
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 from fastgup_replay import engine, platforms, summary, walks
 from fastgup_replay.columns import UNKNOWN
 from fastgup_replay.ledger import Ledger, arrow
-from fastgup_replay.mechanisms import Mechanism, mechanism
+from fastgup_replay.mechanisms import mechanism
 from fastgup_replay.outcome import OUTCOME_TABLES, Outcome
 from fastgup_replay.platforms import Platform
+from fastgup_replay.policies import Mechanism
 from fastgup_replay.selection import Selection
 from fastgup_replay.timeline import Timeline, build
 from fastgup_trace.tables import Capture

@@ -13,9 +13,9 @@ import numpy as np
 from fastgup_replay import walks
 from fastgup_replay.columns import UNKNOWN
 from fastgup_replay.ledger import Batch, Ledger
-from fastgup_replay.mechanisms import Invalidate, Mechanism, Sync, TableFree, Walker
 from fastgup_replay.outcome import CAUSES
 from fastgup_replay.platforms import Platform
+from fastgup_replay.policies import Invalidate, Mechanism, Sync, TableFree, Walker
 from fastgup_replay.timeline import Op, Timeline, walk_bounds
 from fastgup_trace.probes.known import COLLAPSES, SPLITS
 

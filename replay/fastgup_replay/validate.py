@@ -17,8 +17,9 @@ import numpy as np
 from fastgup_replay import measured, measured_ipis
 from fastgup_replay.columns import UNKNOWN, Int64s, integers, strings
 from fastgup_replay.measured import Callbacks, Event, Measured
-from fastgup_replay.mechanisms import Mechanism, Walker, mechanism
+from fastgup_replay.mechanisms import mechanism
 from fastgup_replay.outcome import CAUSES, Outcome
+from fastgup_replay.policies import Mechanism, Walker
 from fastgup_replay.replay import replay
 from fastgup_replay.timeline import fold_laps
 from fastgup_trace.errors import ModelError

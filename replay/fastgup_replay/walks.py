@@ -11,7 +11,7 @@ from collections import Counter
 import pyarrow as pa
 
 from fastgup_replay.columns import UNKNOWN, flags, integers, strings
-from fastgup_replay.mechanisms import Mechanism, Walker
+from fastgup_replay.policies import Mechanism, Walker
 from fastgup_replay.timeline import Timeline
 
 LIVELOCKED = "livelocked"

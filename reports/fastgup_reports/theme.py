@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from fastgup_trace.units import BYTES, scaled
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -77,7 +79,7 @@ def count(value: object) -> str:
 
 def size(value_bytes: object) -> str:
     """Bytes in decimal units: `512 B`, `1.7 MB`."""
-    return _scaled(value_bytes, ("B", "kB", "MB", "GB", "TB"))
+    return _scaled(value_bytes, BYTES)
 
 
 def duration(value_ns: object) -> str:
@@ -86,15 +88,7 @@ def duration(value_ns: object) -> str:
 
 
 def _scaled(number: Any, units: tuple[str, ...]) -> str:
-    if not is_number(number):
-        return NOT_KNOWN
-    value = float(number)
-    for unit in units[:-1]:
-        # 999.95 would be shown as 1000.0
-        if abs(value) < (999.5 if unit == units[0] else 999.95):
-            return f"{value:.0f} {unit}" if unit == units[0] else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:,.1f} {units[-1]}"
+    return scaled(number, units) if is_number(number) else NOT_KNOWN
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:
