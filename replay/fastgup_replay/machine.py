@@ -36,8 +36,9 @@ class Machine:
         """A context switch. A kernel thread or the idle task keeps the last mm lazily (arch/x86 switch_mm, v3.13)."""
         self.idle[cpu] = next_tid == 0
         self.cpu_of[next_tid] = cpu
-        self._lazy[cpu] = next_mm == UNKNOWN
-        if next_mm != UNKNOWN:
+        if next_mm == UNKNOWN:
+            self._lazy[cpu] = True
+        else:
             self.runs(cpu, next_mm)
 
     def runs(self, cpu: int, mm: int) -> None:
@@ -46,6 +47,7 @@ class Machine:
         if before != mm and before in self._mask:
             self._mask[before].discard(cpu)
         self._active_mm[cpu] = mm
+        self._lazy[cpu] = False  # also where no switch told that a thread of this mm runs here
         self._mask.setdefault(mm, set()).add(cpu)
 
     def others(self, cpu: int) -> list[int]:
