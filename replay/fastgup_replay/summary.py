@@ -30,7 +30,7 @@ def summarise(timeline: Timeline, mechanism: Mechanism, platform: Platform, ledg
         "ipis": _ipis(mechanism, ledger, gaps),
         "rcu": _rcu(ledger, platform, timeline, gaps),
         "tables": _tables(ledger, gaps),
-        "walks": walks.count(paths) if "walks" not in gaps else dict.fromkeys(walks.count([])),
+        "walks": walks.count(paths, mechanism) if "walks" not in gaps else dict.fromkeys(("total", *walks.PATHS)),
         "hazards": _hazards(mechanism, ledger, gaps),
         "spins": _spins(mechanism, ledger, gaps),
         "evidence": _evidence(timeline, gaps),
@@ -65,6 +65,10 @@ def _gaps(timeline: Timeline, mechanism: Mechanism, platform: Platform) -> dict[
         gaps["sched"] = "who runs an mm: no context switches (sched_switch) were recorded"
     if "walk" not in timeline.known:
         gaps["walks"] = "walks: no probe for fast GUP (get_user_pages_fast) was on"
+    elif mechanism.walker is Walker.NONE and any(walks.futexes_untold(timeline)):
+        gaps["tails"] = "livelocks: which shared futexes are on the tail page of a THP is not recorded"
+    elif mechanism.walker is not Walker.NONE and not timeline.has_walker:
+        gaps["paths"] = "what a lockless walk would find: the recorded kernel has none"
     begin, end = walk_bounds(timeline.walks)
     if "walk" in timeline.known and ((begin == UNKNOWN) | (end == UNKNOWN)).any():
         gaps["walk_bounds"] = (

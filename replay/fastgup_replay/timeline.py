@@ -58,6 +58,8 @@ class Timeline:
     """What the recording can tell: capture tables, and `thp.split_pmd` and `thp.collapse`, with rows or a probe on."""
     walks: pa.Table
     """The walks to be accounted, laps of one livelocked futex call folded into one row."""
+    has_walker: bool
+    """Whether the recorded kernel has a lockless walker: it served at least one call, or none was made."""
     in_ns: bool
     """Whether times are nanoseconds: a counter's ticks and positions in a text without times only give the order."""
     gather_of: Int64s
@@ -100,10 +102,12 @@ def build(capture: Capture, selection: Selection | None = None) -> Timeline:
     ts, seq, kind, cpu, tid, mm, obj, value = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((seq, ts))
     start_ns, end_ns = capture.span_ns
+    paths = strings(capture["walk"]["path"])
+    has_walker = not paths or "fast" in paths or "mixed" in paths
     in_ns = capture.provenance.get("clock_unit", "ns") == "ns"
     return Timeline(
         ts[order], kind[order], cpu[order], tid[order], mm[order], obj[order], value[order], start_ns, end_ns,
-        known=_known(capture), walks=walks, in_ns=in_ns, gather_of=integers(freed["gather"]),
+        known=_known(capture), walks=walks, has_walker=has_walker, in_ns=in_ns, gather_of=integers(freed["gather"]),
         gather_evidence=tuple(strings(gathers["evidence"])), levels=tuple(strings(freed["level"])),
     )  # fmt: skip
 

@@ -133,6 +133,18 @@ def test_without_a_walker_a_shared_futex_on_a_thp_tail_never_ends() -> None:
     assert (walks["total"], walks["fast"], walks["slow"], walks["livelocked"]) == (2, 0, 1, 1)
 
 
+def test_a_shared_futex_of_a_kernel_that_shows_no_tail_pages_is_slow_or_endless_nobody_knows() -> None:
+    futex = walking(11, 12, entry="futex")
+    walks = one(capture(walk=[walking(10, 11), futex], known=KNOWN), "unpatched-3.13")["walks"]
+    assert (walks["total"], walks["fast"], walks["slow"], walks["livelocked"]) == (2, 0, None, None)
+
+
+def test_a_kernel_without_a_walker_tells_nothing_of_one() -> None:
+    slow = walking(10, 11, path="slow", nr_pinned=0)
+    walks = one(capture(walk=[slow], known=KNOWN), "rfc-v2")["walks"]
+    assert (walks["total"], walks["fast"], walks["slow"]) == (1, None, None)
+
+
 def test_what_the_capture_does_not_tell_is_null_and_said() -> None:
     v2 = one(capture(sched=busy(4)), "rfc-v2")
     assert v2["tables"]["freed"] is None
