@@ -127,8 +127,11 @@ def _walks(numbers: Numbers) -> Answer:
         return _unknown(f"path of {plural(total, 'fast-GUP call')}")
     rest = f"{count(fast) if fast else 'none'} of {plural(total, 'fast-GUP call')} fast"
     if fast:
-        rest += f" ({100 * fast / total:.0f}%)"
-    if is_number(livelocked := value(numbers, "walks", "livelocked")) and livelocked:
+        rest += f" ({share(fast, total)})"
+    livelocked = value(numbers, "walks", "livelocked")
+    if not is_number(livelocked):
+        rest += "; how many never end is not known"
+    elif livelocked:
         rest += f"; {count(livelocked)} never end{'s' if livelocked == 1 else ''}"
     return f"serves {rest}", f"serve {rest}"
 
@@ -159,3 +162,11 @@ def _safety(numbers: Numbers) -> Answer:
     if unknown:
         rest += f" ({listed(unknown)}: {NOT_KNOWN})"
     return f"shows {rest}", f"show {rest}"
+
+
+def share(part: int, whole: int) -> str:
+    """`75%`; a part that is not the whole is not rounded to it, nor one that is something to nothing."""
+    percent = round(100 * part / whole)
+    if percent == 100 and part < whole:
+        return "over 99%"
+    return "under 1%" if percent == 0 and part else f"{percent}%"

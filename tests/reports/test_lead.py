@@ -113,3 +113,8 @@ def test_any_json_has_an_answer(broken: dict[str, Any]) -> None:
 
 def test_an_outcome_without_mechanism_says_so() -> None:
     assert lead.sentences(sample_outcome.summary({})["mechanisms"]) == [("Nothing", ["No mechanism was replayed."])]
+
+
+def test_a_share_is_not_rounded_to_all_or_to_none() -> None:
+    shares = [lead.share(part, whole) for part, whole in ((3, 4), (2012, 2013), (2013, 2013), (1, 2013), (0, 2013))]
+    assert shares == ["75%", "over 99%", "100%", "under 1%", "0%"]
