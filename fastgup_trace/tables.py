@@ -80,11 +80,9 @@ def write_folder(
 
     Raises CaptureError if something is there and `force` is not given, or if what is there is not such a folder.
     """
-    if folder.exists():
-        if not force:
-            raise CaptureError(str(folder), "a new folder", "one that exists", "choose another name or add --force")
-        if not folder.is_dir() or not (any(folder.glob("*.json")) or not any(folder.iterdir())):
-            raise CaptureError(str(folder), "a capture or outcome to replace", "something else", "choose another name")
+    refuse_existing(folder, force)
+    if folder.exists() and not _is_ours(folder, documents):
+        raise CaptureError(str(folder), "a capture or outcome to replace", "something else", "choose another name")
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -96,12 +94,30 @@ def write_folder(
                 feather.write_feather(table, path, compression="lz4")
         for name, document in documents.items():
             (scratch / name).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.rename(folder)
+        _swap(scratch, folder)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+
+
+def _is_ours(folder: Path, documents: Mapping[str, object]) -> bool:
+    """Whether a folder is empty or holds what `documents` would be written to, so that no other can be lost to --force."""
+    return folder.is_dir() and (not any(folder.iterdir()) or all((folder / name).is_file() for name in documents))
+
+
+def _swap(scratch: Path, folder: Path) -> None:
+    """Put `scratch` in the place of `folder`; what was there goes last, so that one of the two is always whole."""
+    old = scratch.with_name(scratch.name + ".old")
+    if folder.exists():
+        folder.rename(old)
+    scratch.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raise CaptureError if `path` is there and may not be replaced: before long work, and again when writing."""
+    if path.exists() and not force:
+        raise CaptureError(str(path), "a new name", "one that exists", "choose another or add --force")
 
 
 def _umask() -> int:

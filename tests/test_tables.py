@@ -50,6 +50,7 @@ def test_what_exists_is_replaced_only_by_force_and_only_if_it_is_a_capture(tmp_p
     other = tmp_path / "home"
     other.mkdir()
     (other / "letters.txt").write_text("dear")
+    (other / "package.json").write_text("{}")
     with pytest.raises(CaptureError, match="something else"):
         write_capture(other, capture(), force=True)
     assert (other / "letters.txt").read_text() == "dear"

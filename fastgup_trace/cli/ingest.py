@@ -39,10 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from fastgup_trace import api
     from fastgup_trace.cli.progress import progress_bar
-    from fastgup_trace.errors import CaptureError
+    from fastgup_trace.tables import refuse_existing
 
-    if args.output.exists() and not args.force:
-        raise CaptureError(str(args.output), "a new folder", "one that exists", "choose another name or add --force")
+    refuse_existing(args.output, args.force)
     started = time.monotonic()
     raw: dict[str, pa.Table] | None = {} if args.keep_raw else None
     with progress_bar(Path(args.recordings[0]).name) as progress:

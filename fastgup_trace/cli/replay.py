@@ -46,10 +46,12 @@ def seconds(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     from fastgup_trace import api
     from fastgup_trace.cli.progress import progress_bar
+    from fastgup_trace.tables import refuse_existing
 
     def nanoseconds(seconds: float | None) -> int | None:
         return None if seconds is None else round(seconds * 1e9)
 
+    refuse_existing(args.output, args.force)
     with progress_bar("replay", in_bytes=False) as advance:
         outcome = api.replay(
             args.capture, args.mechanism, pids=args.pid, comms=args.comm, cpus=args.cpu,

@@ -26,12 +26,10 @@ def run(args: argparse.Namespace) -> int:
     page: Path = args.output
     if page.is_dir():
         raise UsageError(str(page), "a name for the page", "a folder", "add a file name, such as report.html")
-    if page.exists() and not args.force:
-        raise UsageError(str(page), "a new file", "one that exists", "choose another name or add --force")
-
     from fastgup_trace import api
-    from fastgup_trace.tables import write_file
+    from fastgup_trace.tables import refuse_existing, write_file
 
+    refuse_existing(page, args.force)
     text = api.report(args.outcome)
     write_file(page, text)
     print(f"{page}: {len(text.encode()) / 1e6:.1f} MB, opens in any browser, offline")

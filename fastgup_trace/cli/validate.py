@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 NAME = "validate"
 HELP = "hold the replay's numbers against what the recorded kernel did"
 
+EVENTS_SHOWN = 6
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("capture", type=Path, metavar="CAPTURE", help="a folder that `fastgup-trace ingest` made")
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print JSON, with every event that accounts for a difference"
     )
-    parser.add_argument("--events", action="store_true", help="print the events that account for each difference")
+    parser.add_argument("--events", action="store_true", help="print every event that accounts for a difference")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,8 +58,11 @@ def _print(name: str, rows: list[Row], wrong: list[Row], *, events: bool) -> Non
     for row in rows:
         if row.error and row.kind == "count":
             print(f"\n{row.quantity}: {_verdict(row)}")
-            for event in row.accounted if events else ():
+            shown = row.accounted if events else row.accounted[:EVENTS_SHOWN]
+            for event in shown:
                 print(f"  {event.ts_ns / 1e9:.9f} s  {event.amount:+d}  {event.why}")
+            if len(shown) < len(row.accounted):
+                print(f"  and {len(row.accounted) - len(shown)} more (--events shows all)")
     counts = [row for row in rows if row.kind == "count" and row.predicted is not None]
     exact = sum(row.error == 0 for row in counts)
     bounds = sum(bool(row.error) and row.evidence == "inferred" for row in counts)
