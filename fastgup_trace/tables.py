@@ -101,7 +101,7 @@ def write_folder(
 
 
 def _is_ours(folder: Path, documents: Mapping[str, object]) -> bool:
-    """Whether a folder is empty or holds what `documents` would be written to, so that no other can be lost to --force."""
+    """Whether a folder is empty or holds what `documents` would replace, so that --force can lose no other."""
     return folder.is_dir() and (not any(folder.iterdir()) or all((folder / name).is_file() for name in documents))
 
 
@@ -110,7 +110,12 @@ def _swap(scratch: Path, folder: Path) -> None:
     old = scratch.with_name(scratch.name + ".old")
     if folder.exists():
         folder.rename(old)
-    scratch.rename(folder)
+    try:
+        scratch.rename(folder)
+    except BaseException:
+        if old.exists():
+            old.rename(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
