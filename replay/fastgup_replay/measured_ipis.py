@@ -39,9 +39,13 @@ def _interrupts(capture: Capture) -> dict[str, list[int]]:
 
 def counted_interrupts(capture: Capture) -> Measured | None:
     """`Function call interrupts` of /proc/interrupts, where these are broadcasts alone."""
-    if not calls_are_broadcasts(capture) or CALL not in _interrupts(capture):
-        return None
-    return Measured(sum(_interrupts(capture)[CALL]), f"/proc/interrupts, {CALL}, after less before")
+    counted = counted_on_each_cpu(capture)
+    return Measured(sum(counted), f"/proc/interrupts, {CALL}, after less before") if counted else None
+
+
+def counted_on_each_cpu(capture: Capture) -> list[int]:
+    """The same by CPU, empty where there is no such row."""
+    return _interrupts(capture).get(CALL, []) if calls_are_broadcasts(capture) else []
 
 
 def broadcasts(capture: Capture, cause: str) -> Measured | None:

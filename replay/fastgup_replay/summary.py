@@ -95,9 +95,8 @@ def _ipis(mechanism: Mechanism, ledger: Ledger, gaps: dict[str, str]) -> dict[st
         for cause, sent in rows.items()
     }
     waits = [wait for sent in rows.values() for _, wait in sent]
-    waits_known = (
-        not waits or mechanism.walker is not Walker.IRQ_OFF or not {"walk_bounds", "walks", "times"} & set(gaps)
-    )
+    timed = mechanism.walker is not Walker.IRQ_OFF or not {"walk_bounds", "walks", "times"} & set(gaps)
+    waits_known = not unknown and (timed or not waits)
     return {
         "broadcasts": _total(c["broadcasts"] for c in by_cause.values()),
         "interrupts": _total(c["interrupts"] for c in by_cause.values()),

@@ -23,7 +23,7 @@ def test_an_exact_recording(captures: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["validate", str(captures / "k313-rfcv2-futex-one")]) == 0
     out = capsys.readouterr().out
     assert "replay of rfc-v2" in out
-    assert "16 of 16 counts exact, 0 accounted for, 0 not." in out
+    assert "20 of 20 counts exact, 0 accounted for, 0 not." in out
 
 
 def test_a_difference_is_told_with_the_events_that_make_it(captures: Path, capsys: pytest.CaptureFixture[str]) -> None:

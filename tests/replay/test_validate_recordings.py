@@ -98,6 +98,14 @@ def test_what_is_measured_equals_an_independent_script(name: str) -> None:
         assert found["tables.batched"].measured == paths["batched"]
 
 
+@pytest.mark.parametrize("name", ["k313-rfcv2-thp-split", "k318-unmap-mt-failn3"])
+def test_who_is_interrupted_is_exact_on_each_cpu(name: str) -> None:
+    """/proc/interrupts by CPU: which thread split or failed, and where it ran, is all in there."""
+    errors = [rows(name)[f"ipis.interrupts.cpu{cpu}"].error for cpu in range(4)]
+    assert errors == [0, 0, 0, 0]
+    assert all(rows(name)[f"ipis.interrupts.cpu{cpu}"].measured for cpu in range(4))
+
+
 def test_the_wrong_mechanism_does_not_validate() -> None:
     wrong = rows("k313-rfcv2-unmap-mt", "unpatched-3.13")
     assert wrong["rcu.batches"].error == -360
