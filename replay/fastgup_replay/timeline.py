@@ -41,6 +41,10 @@ TABLE_RCU: Final = "tlb_remove_table_rcu"
 """The callback of a table batch (mm/memory.c, later mm/mmu_gather.c): what the kernel queued, never an input."""
 
 
+EFFECTS: Final = ("remote shootdown", "flush on task switch", "remote ipi send", "remote wrong CPU")
+"""Reasons of x86's tlb:tlb_flush that are not a thread's own flush but what came of one, or of a context switch."""
+
+
 @dataclass(frozen=True)
 class Timeline:
     """Operations as columns of equal length, sorted by (ts_ns, seq)."""
@@ -151,7 +155,7 @@ def _page_tables(freed: pa.Table, gathers: pa.Table, unlinked: Rows, ended: Rows
 
 def _flushes(flushes: pa.Table, kept: Rows, finishing: Int64s) -> Part:
     """The invalidations that end no gather. A THP's own flush belongs to its split or collapse."""
-    elsewhere = np.concatenate([finishing, where(flushes, "reason", "split", "collapse")])
+    elsewhere = np.concatenate([finishing, where(flushes, "reason", "split", "collapse", *EFFECTS)])
     return _part(Op.FLUSH, flushes, np.setdiff1d(kept, elsewhere))
 
 

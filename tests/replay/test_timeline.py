@@ -29,6 +29,13 @@ def test_direct_frees_and_the_flushes_of_thps_are_no_operations() -> None:
     assert kinds(build(made)) == ["UNLINK", "FLUSH", "COLLAPSE"]
 
 
+def test_on_x86_a_flush_is_the_senders_own_record_not_what_came_of_it() -> None:
+    reasons = ("local mm shootdown", "remote ipi send", "remote shootdown", "flush on task switch")
+    flushes = [{"ms": n, "reason": reason} for n, reason in enumerate(reasons)]
+    timeline = build(capture(tlb_flush=flushes))
+    assert (kinds(timeline), timeline.ts_ns.tolist()) == (["FLUSH"], [0])
+
+
 def test_a_flush_without_a_gather_ends_the_gather_that_its_thread_just_finished() -> None:
     """arm: flush_tlb_range inside tlb_finish_mmu names no mmu_gather."""
     gather = [{"ms": 10, "end_ms": 20, "nr_tables": 0}]
