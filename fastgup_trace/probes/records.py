@@ -29,7 +29,7 @@ SYMBOLS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     },
     ("readers_wait", "where"): ("tlb_flush_mmu", "pte_free"),
     # enum tlb_flush_reason; the words of include/trace/events/tlb.h, which has none for TLB_REMOTE_WRONG_CPU
-    # (545946e3b4b5, "x86/mm/tlb: Add tracepoint for TLB flush IPI to stale CPU", 6.13).
+    # (545946e3b4b5, "x86/mm/tlb: Add tracepoint for TLB flush IPI to stale CPU").
     ("tlb_flush", "reason"): (
         "flush on task switch", "remote shootdown", "local shootdown", "local mm shootdown", "remote ipi send",
         "remote wrong CPU",
