@@ -16,6 +16,7 @@ from fastgup_replay.columns import UNKNOWN, Int64s, integers, strings
 from fastgup_replay.measured import Callbacks, Event, Measured
 from fastgup_replay.outcome import CAUSES, Outcome
 from fastgup_replay.policies import Mechanism, Walker
+from fastgup_replay.summary import percentile
 from fastgup_replay.timeline import fold_laps
 from fastgup_trace.probes.pairing import last_before
 from fastgup_trace.tables import Capture
@@ -87,10 +88,8 @@ def _by_ipi(capture: Capture, _: Outcome) -> Measured | None:
 def _percentile(q: int) -> Measure:
     def measure(capture: Capture, _: Outcome) -> Measured | None:
         values = measured.latencies_ns(capture)
-        if values is None:
-            return None
-        value = int(values[max(0, -(-len(values) * q // 100) - 1)])
-        return Measured(value, "call_rcu to callback")
+        found = None if values is None else percentile(values.tolist(), q)
+        return None if found is None else Measured(found, "call_rcu to callback")
 
     return measure
 

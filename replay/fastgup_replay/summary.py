@@ -136,7 +136,7 @@ def _rcu(ledger: Ledger, platform: Platform, timeline: Timeline, gaps: dict[str,
     )
     # Without a clock nothing tells when a grace period ends, so neither how long nor how much is held.
     timed = "times" not in gaps
-    p50, p99 = (_percentile(latency, q) if timed else None for q in (50, 99))
+    p50, p99 = (percentile(latency, q) if timed else None for q in (50, 99))
     return {
         "batches": len(sizes),
         "tables": sum(sizes),
@@ -152,7 +152,7 @@ def _rcu(ledger: Ledger, platform: Platform, timeline: Timeline, gaps: dict[str,
     }
 
 
-def _percentile(values: list[int], q: int) -> int | None:
+def percentile(values: list[int], q: int) -> int | None:
     """The nearest-rank percentile, null of nothing."""
     return values[max(0, -(-len(values) * q // 100) - 1)] if values else None
 

@@ -100,3 +100,34 @@ def test_every_batch_is_invoked_once_and_never_before_a_whole_grace_period() -> 
         rcu.tick(1, ts + 1, True)
     assert sorted(batch for batch, _ in ran) == list(range(20))
     assert all(ts > queued[batch] for batch, ts in ran)
+
+
+def test_what_a_cpu_passed_before_it_noticed_the_grace_period_does_not_count() -> None:
+    rcu, _ = machine([False, False])
+    rcu.queue(0, 1, FOREIGN)
+    rcu.tick(0, 4, True)
+    rcu.switch(1, 5, idle=False)
+    rcu.core(1, 6)  # notices, and forgets the switch
+    rcu.core(1, 7)
+    rcu.tick(0, 8, True)
+    rcu.tick(0, 9, True)
+    assert rcu.completed == 0
+    rcu.switch(1, 10, idle=False)
+    rcu.core(1, 11)
+    assert rcu.completed == 1
+
+
+def test_the_next_grace_period_begins_where_one_ends_if_any_cpu_asks_for_it() -> None:
+    rcu, ran = machine([False, False])
+    rcu.queue(0, 1, 1)
+    rcu.tick(0, 4, True)
+    rcu.queue(1, 5, 2)
+    rcu.tick(1, 6, True)  # sees its callback, and notices the grace period
+    rcu.tick(1, 7, True)
+    rcu.tick(0, 8, True)
+    rcu.tick(0, 9, True)  # ends the first, and CPU 1's callback begins the second
+    rcu.tick(0, 10, True)
+    rcu.tick(0, 11, True)  # has noticed and reported
+    rcu.tick(1, 12, True)
+    rcu.tick(1, 13, True)
+    assert ran == [(1, 9), (2, 13)]
