@@ -60,8 +60,8 @@ class _Replay:
         )  # fmt: skip
 
     def step(self, ts: int, kind: int, cpu: int, tid: int, mm: int, obj: int, value: int) -> None:
-        if cpu >= self.machine.nr_cpus:
-            return
+        if cpu == UNKNOWN:
+            cpu = self.machine.cpu_of.get(tid, 0)
         self._handlers[kind](ts, cpu, tid, mm, obj, value)
 
     def finish(self) -> None:

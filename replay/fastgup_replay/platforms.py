@@ -5,10 +5,18 @@ In this version the machine is the recorded one (`recorded`), with the evidence 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fastgup_trace.errors import ModelError
 from fastgup_trace.tables import Capture
+
+NR_CPUS_MAX: Final = 8192
+"""The largest NR_CPUS of any architecture (x86 with MAXSMP)."""
 
 _HEADER_BYTES: Final = {4: 12, 8: 24}
 """sizeof(struct mmu_table_batch) by pointer size: rcu_head and unsigned int nr (v3.13 include/asm-generic/tlb.h)."""
@@ -51,7 +59,7 @@ class Platform:
 def recorded(capture: Capture) -> tuple[Platform, dict[str, str]]:
     """The machine that made the capture, and the evidence of each of its facts.
 
-    What the recording does not tell is assumed: 4 KiB pages, HZ 250 (Debian's and most arm64 defconfigs), 4 CPUs.
+    What the recording does not tell is assumed: 4 KiB pages, HZ 250 (Debian's and most arm64 defconfigs).
     """
     provenance = capture.provenance
     evidence = {str(k): str(v) for k, v in dict(provenance.get("evidence") or {}).items()}
@@ -72,12 +80,31 @@ def recorded(capture: Capture) -> tuple[Platform, dict[str, str]]:
         arch=arch,
         page_size=fact("page_size", 4096),
         pointer_bytes=4 if arch in ("arm", "armhf") else 8,
-        nr_cpus=fact("nr_cpus", 4),
+        nr_cpus=_nr_cpus(capture, evidence),
         hz=fact("hz", 250),
         erratum=_erratum(meta),
         batch_alloc_fail_every=int(provenance.get("batch_alloc_fail_every") or 0),
     )
     return platform, evidence
+
+
+def _nr_cpus(capture: Capture, evidence: dict[str, str]) -> int:
+    """The machine's CPUs, at least as many as records come from."""
+    seen = 1 + max((int(pc.max(table["cpu"]).as_py() or 0) for table in _on_cpus(capture)), default=0)
+    if seen > NR_CPUS_MAX:
+        raise ModelError(
+            "capture", f"records of at most {NR_CPUS_MAX} CPUs", f"one of CPU {seen - 1}", "check its source"
+        )
+    told = capture.provenance.get("nr_cpus")
+    if told is None or int(told) < seen:
+        evidence["nr_cpus"] = "inferred"
+        return seen
+    evidence.setdefault("nr_cpus", "observed")
+    return int(told)
+
+
+def _on_cpus(capture: Capture) -> Iterator[pa.Table]:
+    return (table for table in capture.tables.values() if "cpu" in table.schema.names and len(table))
 
 
 def _erratum(meta: dict[str, Any]) -> str:
