@@ -19,7 +19,8 @@ from io import TextIOWrapper
 from typing import Final, NoReturn
 
 from fastgup_trace import __version__
-from fastgup_trace.cli.text import one_line, table
+from fastgup_trace.cli.text import table
+from fastgup_trace.display import visible
 from fastgup_trace.errors import FastgupError
 
 COMMANDS: Final[dict[str, str]] = {
@@ -133,7 +134,7 @@ def _sentence(error: BaseException) -> str:
 
 
 def _say(sentence: str, code: int) -> int:
-    print(f"fastgup-trace: {one_line(sentence)}", file=sys.stderr)
+    print(f"fastgup-trace: {visible(sentence)}", file=sys.stderr)
     return code
 
 

@@ -72,7 +72,8 @@ def _text(capture: Capture, found: list[Answer]) -> str:
 def _facts(capture: Capture) -> str:
     """What was recorded, on what, for how long, what is lost: one line each."""
     from fastgup_trace.cli.ingest import lost_line
-    from fastgup_trace.cli.text import count, duration, one_line, size
+    from fastgup_trace.cli.text import count, duration, size
+    from fastgup_trace.display import visible
 
     known = capture.provenance
     start, end = capture.span_ns
@@ -81,10 +82,10 @@ def _facts(capture: Capture) -> str:
         value, evidence = known.get(key), known.get("evidence", {}).get(key, "observed")
         if value is None:
             return "not known"
-        return f"{one_line(str(value))}{'' if evidence == 'observed' else f' ({evidence})'}"
+        return f"{visible(str(value))}{'' if evidence == 'observed' else f' ({evidence})'}"
 
     files = [
-        f"{one_line(r['file'])}, {r['format']}, {size(r['bytes'])}, sha256 {r['sha256'][:16]}..."
+        f"{visible(r['file'])}, {r['format']}, {size(r['bytes'])}, sha256 {r['sha256'][:16]}..."
         for r in known["recordings"]
     ]
     machine = f"{fact('arch')}, {fact('nr_cpus')} CPUs, pages of {fact('page_size')} bytes"
@@ -104,8 +105,8 @@ def _facts(capture: Capture) -> str:
     missed = known.get("sidecars", {}).get("kprobe_missed", {})
     if missed:
         lines.append(
-            ("missed", ", ".join(f"{one_line(name)} {number}" for name, number in missed.items()) + " (kprobe_profile)")
+            ("missed", ", ".join(f"{visible(name)} {number}" for name, number in missed.items()) + " (kprobe_profile)")
         )
     if known.get("undecodable"):
-        lines.append(("undecodable", ", ".join(f"{one_line(k)} {v}" for k, v in known["undecodable"].items())))
+        lines.append(("undecodable", ", ".join(f"{visible(k)} {v}" for k, v in known["undecodable"].items())))
     return "\n".join(f"{name:<12}{value}" for name, value in lines)

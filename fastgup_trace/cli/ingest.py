@@ -71,7 +71,8 @@ def summary(capture: Capture, seconds: float) -> dict[str, Any]:
 
 
 def _text(folder: Path, capture: Capture, seconds: float) -> str:
-    from fastgup_trace.cli.text import count, one_line, size, table
+    from fastgup_trace.cli.text import count, size, table
+    from fastgup_trace.display import visible
 
     found, said = capture.provenance, summary(capture, seconds)
     rows = [(name, rows) for name, rows in found["tables"].items() if rows]
@@ -87,7 +88,7 @@ def _text(folder: Path, capture: Capture, seconds: float) -> str:
     read = said["bytes"]
     lines += [
         f"{count(events)} records, {size(read)} in {seconds:.2f} s ({read / max(seconds, 1e-9) / 1e6:.1f} MB/s)"
-        f" -> {one_line(str(folder))}"
+        f" -> {visible(str(folder))}"
     ]
     return "\n".join(lines)
 
@@ -105,9 +106,10 @@ def lost_line(found: dict[str, Any]) -> str:
 
 def _listing(counts: dict[str, int]) -> str:
     """`name count, ...`, the most frequent ones."""
-    from fastgup_trace.cli.text import count, one_line
+    from fastgup_trace.cli.text import count
+    from fastgup_trace.display import visible
 
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{one_line(name)} {count(number)}" for name, number in ordered[:_UNWANTED_SHOWN])
+    shown = ", ".join(f"{visible(name)} {count(number)}" for name, number in ordered[:_UNWANTED_SHOWN])
     rest = len(ordered) - _UNWANTED_SHOWN
     return f"{shown}, and {rest} more (--json lists all)" if rest > 0 else shown

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO
 
-from fastgup_trace.cli.text import one_line
+from fastgup_trace.display import visible
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done so far, bytes in all); the same type as `fastgup_trace.ingest.records.Progress`."""
@@ -29,7 +29,7 @@ def progress_bar(
     if not out.isatty():
         yield lambda done, total: None
         return
-    name, start_s, drawn_s, width = one_line(label), clock(), -1.0, 0
+    name, start_s, drawn_s, width = visible(label), clock(), -1.0, 0
 
     def draw(done: int, total: int) -> None:
         nonlocal drawn_s, width

@@ -1,18 +1,10 @@
-"""Plain text for the terminal and for mail: numbers with units, aligned tables, and recordings' strings made safe."""
+"""Plain text for the terminal and for mail: numbers with units, and aligned tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fastgup_trace.units import BYTES, scaled
-
-
-def one_line(text: str) -> str:
-    """`text` with every character that a terminal would act on or break a line at written as its escape.
-
-    Names in a recording are chosen by whoever ran the process: they may hold escape sequences.
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+from fastgup_trace.display import BYTES, scaled, visible
 
 
 def count(number: int | float | None) -> str:
@@ -72,5 +64,5 @@ def _is_number(cell: object) -> bool:
 def _cell(cell: object, markdown: bool) -> str:
     if cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool)):
         return count(cell)
-    text = one_line(str(cell))
+    text = visible(cell)
     return text.replace("|", "\\|") if markdown else text

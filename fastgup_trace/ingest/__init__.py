@@ -20,7 +20,7 @@ from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted
 from fastgup_trace.ingest.sidecars import read_sidecars
 from fastgup_trace.probes import to_tables, wanted
 from fastgup_trace.probes.catalog import is_wanted, trimmed
-from fastgup_trace.probes.known import known_from
+from fastgup_trace.probes.known import enabled_in, known_from
 from fastgup_trace.schema import conform
 from fastgup_trace.tables import Capture
 
@@ -117,7 +117,7 @@ def ingest(
         "undecodable": dict(read.undecodable),
         "tables": {name: len(table) for name, table in tables.items()},
         "probes": sorted(name for name in read.counts if is_wanted(name)),
-        "known": known_from([*read.counts, *sidecars.enabled()]),
+        "known": known_from([*read.counts, *enabled_in(sidecars.meta)]),
     }
     return Capture(found, tables)
 

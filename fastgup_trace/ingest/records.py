@@ -38,12 +38,22 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from fastgup_trace.patterns import matches
+
 Progress = Callable[[int, int], None]
 """Called with (bytes read so far, bytes in all)."""
 
 Wanted = Mapping[str, frozenset[str]]
 """Event name -> the fields to decode. An event that is not in it is counted but not decoded.
 A key that ends in `*` stands for every event that begins so."""
+
+
+def wanted_fields(wanted: Wanted | None, event: str) -> tuple[bool, frozenset[str] | None]:
+    """Whether `event` is to be decoded, and which of its fields (None: all)."""
+    if wanted is None:
+        return True, None
+    fields = [found for pattern, found in wanted.items() if matches(pattern, event)]
+    return bool(fields), frozenset().union(*fields)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,13 +41,6 @@ class Sidecars:
     def text(self, key: str) -> str | None:
         value = self.meta.get(key)
         return value if isinstance(value, str) else None
-
-    def enabled(self) -> list[str]:
-        """The events that meta.json says were on, and the functions that its trace-cmd line asked for (`-l`)."""
-        events = self.meta.get("events_enabled")
-        names = events.split() if isinstance(events, str) else events if isinstance(events, list) else []
-        line = (self.text("trace_cmd_line") or "").split()
-        return [str(name) for name in names] + [after for word, after in pairwise(line) if word == "-l"]
 
 
 def read_sidecars(folder: Path) -> Sidecars:

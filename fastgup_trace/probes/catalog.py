@@ -12,6 +12,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fastgup_trace.patterns import matches
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -223,14 +225,10 @@ def is_wanted(event: str) -> bool:
     name = event.removeprefix("function:")
     if name in ("funcgraph_entry", "funcgraph_exit"):
         return True
-    return any(_is(probe.event, name) for probe in PROBES)
+    return any(matches(probe.event, name) for probe in PROBES)
 
 
 def tables_of(event: str) -> list[str]:
     """The tables that an event feeds."""
     name = event.removeprefix("function:")
-    return list(dict.fromkeys(probe.table for probe in PROBES if _is(probe.event, name)))
-
-
-def _is(pattern: str, event: str) -> bool:
-    return event.startswith(pattern[:-1]) if pattern.endswith("*") else event == pattern
+    return list(dict.fromkeys(probe.table for probe in PROBES if matches(probe.event, name)))

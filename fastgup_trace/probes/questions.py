@@ -9,7 +9,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fastgup_trace.probes.catalog import PROBES
+from fastgup_trace.patterns import matches
+from fastgup_trace.probes.known import enabled_in, probes_on
 
 Tables = Mapping[str, pa.Table]
 
@@ -153,25 +154,11 @@ QUESTIONS: Final = (
 
 def answers(tables: Tables, provenance: Mapping[str, Any]) -> list[Answer]:
     """Each question with whether this capture answers it."""
-    on = _probes_on(provenance)
+    meta = provenance.get("sidecars", {}).get("meta", {})
+    on = probes_on([*provenance.get("events", {}), *enabled_in(meta)])
     found = []
     for question in QUESTIONS:
         rows = question.rows(tables)
-        seen = any(_is_on(probe, on) for probe in question.probes)
+        seen = any(matches(probe, name) for probe in question.probes for name in on)
         found.append(Answer(question, "yes" if rows else "zero" if seen else "no", rows))
     return found
-
-
-def _probes_on(provenance: Mapping[str, Any]) -> frozenset[str]:
-    """Events that recorded something, and those that meta.json says were switched on."""
-    seen = {name.removeprefix("function:") for name in provenance.get("events", {})}
-    listed = provenance.get("sidecars", {}).get("meta", {}).get("events_enabled", [])
-    words = listed.split() if isinstance(listed, str) else listed if isinstance(listed, list) else []
-    enabled = {str(word).replace(":", "/").rsplit("/", 1)[-1] for word in words}
-    # The 2014 instrumentation is switched on as a whole, by the name of its system.
-    whole = {probe.event for probe in PROBES if probe.kernels.startswith("2014") and "fastgup" in enabled}
-    return frozenset(seen | enabled | whole)
-
-
-def _is_on(probe: str, on: frozenset[str]) -> bool:
-    return any(name.startswith(probe[:-1]) for name in on) if probe.endswith("*") else probe in on

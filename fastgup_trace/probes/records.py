@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fastgup_trace.patterns import matches
 from fastgup_trace.probes.rows import NULL, Ints, Rows, Words, stack, to_ints
 
 # Fields that the kernel holds as a number and prints as a word (the events' own print fmt); text has the word.
@@ -86,12 +87,7 @@ class Records:
 
     def like(self, *patterns: str) -> list[str]:
         """The events that have records and match a name or a prefix that ends in `*`, in the order of the patterns."""
-        return [
-            name
-            for pattern in patterns
-            for name in sorted(self.names)
-            if (name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern)
-        ]
+        return [name for pattern in patterns for name in sorted(self.names) if matches(pattern, name)]
 
     def rows(self, *patterns: str, fields: tuple[str, ...] = ()) -> Rows:
         """The records of these events in `seq` order, with `event` and `fields` (NULL where an event lacks one)."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from fastgup_trace.units import BYTES, scaled
+from fastgup_trace.display import BYTES, scaled, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,11 +58,6 @@ def esc(text: object) -> str:
 def plot_text(text: object) -> str:
     """`text` for a plot, where plotly reads a few tags (`<a href>` among them): shown as it is, never as a tag."""
     return html.escape(visible(text), quote=False)
-
-
-def visible(text: object) -> str:
-    """`text` with its control and other unprintable characters (bidirectional overrides too) written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
 
 
 def is_number(value: object) -> bool:

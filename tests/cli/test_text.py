@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fastgup_trace.cli.text import count, duration, one_line, percent, size, table
+from fastgup_trace.cli.text import count, duration, percent, size, table
+from fastgup_trace.display import visible
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from fastgup_trace.cli.text import count, duration, one_line, percent, size, tab
     ],
 )
 def test_one_line_leaves_nothing_for_the_terminal_to_act_on(text: str, safe: str) -> None:
-    assert one_line(text) == safe
+    assert visible(text) == safe
 
 
 def test_numbers() -> None:

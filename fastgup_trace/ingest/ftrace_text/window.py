@@ -14,19 +14,11 @@ from fastgup_trace.ingest.ftrace_text.decode import Decoder, Event, event_of
 from fastgup_trace.ingest.ftrace_text.graph import Calls
 from fastgup_trace.ingest.ftrace_text.lines import Int64s, Lines
 from fastgup_trace.ingest.ftrace_text.values import Dialect, detect, typed, widest
-from fastgup_trace.ingest.records import Wanted, Window
+from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
 
 Groups = Iterator[tuple[Event, Int64s, list[bytes]]]
 
 BACKWARDS = "earlier than the window before: its time is set to that window's end"
-
-
-def wanted_fields(wanted: Wanted | None, event: str) -> tuple[bool, frozenset[str] | None]:
-    """Whether `event` is to be decoded, and which of its fields (None: all)."""
-    if wanted is None:
-        return True, None
-    fields = [f for key, f in wanted.items() if key == event or (key.endswith("*") and event.startswith(key[:-1]))]
-    return bool(fields), frozenset().union(*fields)
 
 
 @dataclass
@@ -40,10 +32,6 @@ class _Gathered:
 
     def add_words(self, name: str, kind: str, rows: Int64s, words: pa.Array) -> None:
         self.words.setdefault((name, kind), []).append((rows + self.size, words))
-
-    def add_rows(self, rows: Int64s) -> None:
-        self.rows.append(rows)
-        self.size += len(rows)
 
 
 @dataclass

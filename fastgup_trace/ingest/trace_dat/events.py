@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from fastgup_trace.errors import RecordingError
-from fastgup_trace.ingest.records import Wanted, Window
+from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
 from fastgup_trace.ingest.trace_dat.cursor import ADVICE
 from fastgup_trace.ingest.trace_dat.fields import Column, Context, Rows, decode
 from fastgup_trace.ingest.trace_dat.formats import Field, Format, Formats
@@ -27,20 +27,8 @@ class EventDecoder:
 
     def __init__(self, formats: Formats, context: Context, wanted: Wanted | None, path: str, *, strict: bool) -> None:
         self._formats, self._context, self._path, self._strict = formats, context, path, strict
-        self._exact = {name: fields for name, fields in (wanted or {}).items() if not name.endswith("*")}
-        self._prefixes = [(name[:-1], fields) for name, fields in (wanted or {}).items() if name.endswith("*")]
-        self._everything = wanted is None
+        self._wanted = wanted
         self._seq = 0
-
-    def _fields_of(self, name: str) -> frozenset[str] | None:
-        """The fields wanted of an event: None for all, raises KeyError for an event that is not wanted."""
-        if self._everything:
-            return None
-        found = [self._exact[name]] if name in self._exact else []
-        found += [fields for prefix, fields in self._prefixes if name.startswith(prefix)]
-        if not found:
-            raise KeyError(name)
-        return frozenset().union(*found)
 
     def window(self, batch: Batch) -> Window:
         """Decode a batch. Raises RecordingError for a format that does not parse, or (`strict`) is missing."""
@@ -60,9 +48,8 @@ class EventDecoder:
             self._check_common(format_)
             for name, part in self._named(format_, batch, rows):
                 window.counts[name] = window.counts.get(name, 0) + len(part)
-                try:
-                    fields = self._fields_of(name)
-                except KeyError:
+                asked_for, fields = wanted_fields(self._wanted, name)
+                if not asked_for:
                     continue
                 table, short = self._table(format_, fields, batch, part)
                 if short:

@@ -1,4 +1,4 @@
-"""Numbers with the unit that keeps them short, for the terminal and the report alike."""
+"""Numbers and names as people read them, on the terminal and in the report alike."""
 
 from __future__ import annotations
 
@@ -16,3 +16,12 @@ def scaled(number: float, units: tuple[str, ...]) -> str:
             return f"{value:.0f} {unit}" if unit == units[0] else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:,.1f} {units[-1]}"
+
+
+def visible(text: object) -> str:
+    """`text` with every character that a terminal or a browser would act on, or break a line at, as its escape.
+
+    Names in a recording are chosen by whoever ran the process: they may hold escape sequences and bidirectional
+    overrides.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
