@@ -86,11 +86,6 @@ TABLES: Final[dict[str, pa.Schema]] = {
 }  # fmt: skip
 
 
-def empty(name: str) -> pa.Table:
-    """The table `name` without rows."""
-    return TABLES[name].empty_table()
-
-
 def conform(name: str, columns: dict[str, object], rows: int) -> pa.Table:
     """`columns` as the table `name`: what is missing becomes null, types are cast to the schema's.
 

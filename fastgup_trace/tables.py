@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 
 from fastgup_trace.errors import CaptureError, SchemaError
-from fastgup_trace.schema import CAPTURE_VERSION, TABLES, check, empty
+from fastgup_trace.schema import CAPTURE_VERSION, TABLES, check
 
 CAPTURE_JSON = "capture.json"
 
@@ -182,6 +182,3 @@ def read_capture(folder: Path) -> Capture:
             str(folder), f"a capture of version {CAPTURE_VERSION}", "another", "ingest the recording again"
         )
     return Capture(provenance, LazyTables(folder, TABLES))
-
-
-__all__ = ["Capture", "empty", "read_capture", "read_document", "write_capture", "write_file", "write_folder"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -41,7 +42,22 @@ def strings(column: Any) -> list[str | None]:
     return list(column.cast(pa.string()).to_pylist())
 
 
+def is_in(column: Any, values: Sequence[Any]) -> Bools:
+    """Where a column has one of `values`. Text is compared once a distinct word, not once a row."""
+    if pa.types.is_dictionary(column.type):
+        whole = column.unify_dictionaries().combine_chunks()
+        if not len(whole):
+            return np.zeros(0, bool)
+        mask = pc.take(_is_in_plain(whole.dictionary, values), whole.indices)
+    else:
+        mask = _is_in_plain(column, values)
+    return np.asarray(pc.fill_null(mask, False).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _is_in_plain(column: Any, values: Sequence[Any]) -> Any:
+    return pc.is_in(column, value_set=pa.array(values, column.type))
+
+
 def where(table: pa.Table, column: str, *values: str) -> Rows:
     """Rows of `table` whose text `column` is one of `values`."""
-    mask = pc.is_in(table[column].cast(pa.string()), value_set=pa.array(values))
-    return np.flatnonzero(np.asarray(mask.to_numpy(), dtype=bool))
+    return np.flatnonzero(is_in(table[column], values))

@@ -1,6 +1,6 @@
 """The reference engine: one pass of the timeline under one mechanism, in plain Python on an integer-ns clock.
 
-It executes policies (`mechanisms.py`), never a mechanism by name. Open loop: the workload's own timestamps stand;
+It executes policies (`policies.py`), never a mechanism by name. Open loop: the workload's own timestamps stand;
 what a mechanism would have waited is accounted, not fed back.
 """
 
@@ -47,12 +47,13 @@ class _Replay:
         self.machine = Machine(idle)
         self.rcu = GracePeriods(
             idle, platform.jiffy_ns, platform.fqs_ns, self._batch_invoked,
-            ticks_recorded=bool(np.isin(timeline.kind, (Op.TICK, Op.CORE)).any()),
+            ticks_recorded=timeline.ticks_recorded,
         )  # fmt: skip
         self._uses_rcu = mechanism.table_free is TableFree.RCU_BATCH
         self._walks = mechanism.walker is not Walker.NONE
         self._gathers: dict[int, _Gather] = {}
         self._batch_pages_asked = 0
+        self._max_table_batch = platform.max_table_batch
         self._readers = _busy_stretches(timeline) if mechanism.walker is Walker.READER_COUNT else {}
         self._handlers: tuple[Callable[[int, int, int, int, int, int], None], ...] = (
             self._switch, self._tick, self._core, self._queue, self._unlink, self._finish_gather, self._flush,
@@ -65,7 +66,7 @@ class _Replay:
         self._handlers[kind](ts, cpu, tid, mm, obj, value)
 
     def finish(self) -> None:
-        """The recording ends: what is queued stays in flight, at most one more stretch of scans is due."""
+        """The recording ends: scans and idle ticks up to there happen; what is queued then stays in flight."""
         if self._uses_rcu:
             self.rcu.advance(self.timeline.end_ns)
 
@@ -94,7 +95,7 @@ class _Replay:
         if self._walks:
             self.machine.walks[row] = Walk(row, tid, cpu, mm, ts, end_ns)
 
-    def _walk_end(self, ts: int, cpu: int, tid: int, mm: int, row: int, begin_ns: int) -> None:
+    def _walk_end(self, ts: int, cpu: int, tid: int, mm: int, row: int, _value: int) -> None:
         self.machine.walks.pop(row, None)
 
     # --- page tables -------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ class _Replay:
             gather.batch = Batch(ts, cpu, tid, mm, number)
         table.path = "batched"
         gather.batch.tables.append(table)
-        if len(gather.batch.tables) == self.platform.max_table_batch:
+        if len(gather.batch.tables) == self._max_table_batch:
             if self.m.flush_before_handover:
                 self._invalidate(ts, cpu, tid, mm)
             else:

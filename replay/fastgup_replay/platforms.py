@@ -109,10 +109,5 @@ def _on_cpus(capture: Capture) -> Iterator[pa.Table]:
 
 def _erratum(meta: dict[str, Any]) -> str:
     """The sidecar's word on erratum 798181, `off` where it says nothing."""
-    for key, value in meta.items():
-        if "798181" in key or "erratum" in key:
-            text = str(value).lower()
-            if "broadcast" in text or text in ("true", "active", "on"):
-                return "broadcast"
-            return "partial" if "partial" in text else "off"
-    return "off"
+    told = str(meta.get("erratum_798181", "off"))
+    return told if told in ("partial", "broadcast") else "off"

@@ -72,7 +72,7 @@ class GracePeriods:
         self._keep_ticking(cpu, self._idle_tick_ns.get(cpu, ts_ns + self._jiffy_ns))
 
     def tick(self, cpu: int, ts_ns: int, quiescent: bool) -> None:
-        """The scheduling-clock interrupt on `cpu`; `quiescent` unless it is known to be inside a walk."""
+        """The scheduling-clock interrupt on `cpu`; `quiescent` unless it is known to have hit the kernel or a walk."""
         self.advance(ts_ns)
         if quiescent:
             self._cpus[cpu].switched = True

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from fastgup_replay.columns import Rows, is_in
 from fastgup_trace.errors import UsageError
 from fastgup_trace.tables import Capture
 
-Keeper = Callable[[str], NDArray[np.intp]]
+Keeper = Callable[[str], Rows]
 """Name of a capture table -> its rows that are kept."""
 
 
@@ -39,13 +37,13 @@ class Selection:
         spaces = self._spaces(capture)
         start = capture.span_ns[0]
 
-        def keep(name: str) -> NDArray[np.intp]:
+        def keep(name: str) -> Rows:
             table = capture[name]
             mask = np.ones(len(table), bool)
             if spaces is not None:
-                mask &= _is_in(table["mm"], spaces)
+                mask &= is_in(table["mm"], spaces)
             if self.cpus is not None:
-                mask &= _is_in(table["cpu"], self.cpus)
+                mask &= is_in(table["cpu"], self.cpus)
             ts = table["ts_ns"].to_numpy()
             if self.from_ns is not None:
                 mask &= ts >= start + self.from_ns
@@ -63,10 +61,10 @@ class Selection:
         mask = np.zeros(len(mm), bool)
         for option, column, wanted in (
             ("--pid", mm["pid"], self.pids),
-            ("--comm", mm["comm"].cast(pa.string()), self.comms),
+            ("--comm", mm["comm"], self.comms),
         ):
             for value in wanted or ():
-                found = _is_in(column, (value,))
+                found = is_in(column, (value,))
                 if not found.any():
                     known = sorted({str(x) for x in column.to_pylist() if x is not None})
                     raise UsageError(
@@ -74,8 +72,3 @@ class Selection:
                     )
                 mask |= found
         return tuple(np.flatnonzero(mask).tolist())
-
-
-def _is_in(column: Any, values: tuple[Any, ...]) -> NDArray[np.bool_]:
-    mask = pc.is_in(column, value_set=pa.array(values, column.type))
-    return np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool)

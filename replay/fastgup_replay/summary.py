@@ -25,7 +25,7 @@ Number = int | float | None
 def summarise(timeline: Timeline, mechanism: Mechanism, platform: Platform, ledger: Ledger,
               paths: list[str | None]) -> dict[str, Any]:  # fmt: skip
     """IPIs, RCU, tables, walks and hazards of one mechanism, and what each group's evidence is."""
-    gaps = _gaps(timeline, mechanism, platform)
+    gaps = _gaps(timeline, mechanism)
     return {
         "ipis": _ipis(mechanism, ledger, gaps),
         "rcu": _rcu(ledger, platform, timeline, gaps),
@@ -45,7 +45,7 @@ def _spins(mechanism: Mechanism, ledger: Ledger, gaps: dict[str, str]) -> dict[s
     return {"count": len(ledger.spins), "wait_ns_total": sum(wait for _, wait in ledger.spins)}
 
 
-def _gaps(timeline: Timeline, mechanism: Mechanism, platform: Platform) -> dict[str, str]:
+def _gaps(timeline: Timeline, mechanism: Mechanism) -> dict[str, str]:
     """What the capture can't tell of what this mechanism needs -> why."""
     gaps: dict[str, str] = {}
     if "table_free" not in timeline.known:
@@ -201,7 +201,6 @@ def _hazards(mechanism: Mechanism, ledger: Ledger, gaps: dict[str, str]) -> dict
 
 def _evidence(timeline: Timeline, gaps: dict[str, str]) -> dict[str, Any]:
     """How each group of operations is known, and the gaps of the capture that touch this mechanism."""
-    has_ticks = bool(np.isin(timeline.kind, (Op.TICK, Op.CORE)).any())
     inferred = "inferred" in timeline.gather_evidence
     return {
         "tables": "not known" if "tables" in gaps else "observed",
@@ -212,6 +211,6 @@ def _evidence(timeline: Timeline, gaps: dict[str, str]) -> dict[str, Any]:
         "walks": "not known" if "walks" in gaps else "observed",
         "walk_results": "observed" if walks.results_known(timeline) else "not known",
         "walk_lengths": "not known" if {"walks", "walk_bounds"} & set(gaps) else "observed",
-        "quiescent_states": "observed" if has_ticks else "assumed",
+        "quiescent_states": "observed" if timeline.ticks_recorded else "assumed",
         "gaps": list(gaps.values()),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -34,7 +35,7 @@ class Op(IntEnum):
     SPLIT = 7  # thp: one PMD mapping of a THP is split
     COLLAPSE = 8  # thp: one PMD range is collapsed
     WALK = 9  # walk: a walk with known bounds begins; value: its end in ns
-    WALK_END = 10  # walk: it ends; value: its begin in ns
+    WALK_END = 10  # walk: it ends
 
 
 TABLE_RCU: Final = "tlb_remove_table_rcu"
@@ -56,7 +57,6 @@ class Timeline:
     mm: Int64s
     object: Int64s
     value: Int64s
-    start_ns: int
     end_ns: int
     known: frozenset[str]
     """What the recording can tell: capture tables, and `thp.split_pmd` and `thp.collapse`, with rows or a probe on."""
@@ -73,8 +73,9 @@ class Timeline:
     levels: tuple[str | None, ...]
     """Row of table_free -> its level, None where the probe does not say."""
 
-    def __len__(self) -> int:
-        return len(self.ts_ns)
+    @cached_property
+    def ticks_recorded(self) -> bool:
+        return bool(np.isin(self.kind, (Op.TICK, Op.CORE)).any())
 
     def rows(self) -> Iterator[tuple[int, int, int, int, int, int, int]]:
         """(ts_ns, kind, cpu, tid, mm, object, value) of each operation, as Python integers."""
@@ -105,12 +106,12 @@ def build(capture: Capture, selection: Selection | None = None) -> Timeline:
     ]
     ts, seq, kind, cpu, tid, mm, obj, value = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((seq, ts))
-    start_ns, end_ns = capture.span_ns
+    _, end_ns = capture.span_ns
     paths = strings(capture["walk"]["path"])
     has_walker = not paths or "fast" in paths or "mixed" in paths
     in_ns = capture.provenance.get("clock_unit", "ns") == "ns"
     return Timeline(
-        ts[order], kind[order], cpu[order], tid[order], mm[order], obj[order], value[order], start_ns, end_ns,
+        ts[order], kind[order], cpu[order], tid[order], mm[order], obj[order], value[order], end_ns,
         known=_known(capture), walks=walks, has_walker=has_walker, in_ns=in_ns, gather_of=integers(freed["gather"]),
         gather_evidence=tuple(strings(gathers["evidence"])), levels=tuple(strings(freed["level"])),
     )  # fmt: skip
@@ -168,8 +169,8 @@ def _walks(walks: pa.Table) -> Iterator[Part]:
     """Begin and end of each walk whose bounds are known."""
     begin, end = walk_bounds(walks)
     bounded = np.flatnonzero((begin != UNKNOWN) & (end >= begin))
-    for kind, at, other in ((Op.WALK, begin, end), (Op.WALK_END, end, begin)):
-        _, *rest = _part(kind, walks, bounded, values=other[bounded])
+    for kind, at in ((Op.WALK, begin), (Op.WALK_END, end)):
+        _, *rest = _part(kind, walks, bounded, values=end[bounded])
         yield (at[bounded], *rest)
 
 

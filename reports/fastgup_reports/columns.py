@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fastgup_replay.columns import integers
 from fastgup_replay.outcome import Outcome
 from fastgup_reports.theme import NOT_KNOWN, each_mechanism
 
@@ -46,8 +47,7 @@ def by_mechanism(outcome: Outcome, table: str, columns: tuple[str, ...]) -> Iter
 
 def ints(rows: pa.Table, column: str, null: int = 0) -> Ints:
     """A column of integers as int64, with `null` where it is null."""
-    filled: Any = pc.fill_null(rows[column].cast(pa.int64()), null)
-    return np.asarray(filled.to_numpy(), dtype=np.int64)
+    return integers(rows[column], null)
 
 
 def coded(rows: pa.Table, column: str) -> tuple[npt.NDArray[np.int32], list[str]]:
