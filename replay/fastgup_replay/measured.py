@@ -7,7 +7,6 @@ that an instrumented kernel reports, and the counters of /proc/interrupts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +49,6 @@ class Callbacks:
     """
 
     queued_ns: Int64s
-    cpu: Int64s
     tid: Int64s
     size: Int64s
     ran: Int64s
@@ -79,7 +77,7 @@ def callbacks(capture: Capture) -> Callbacks | None:
     ran, again = _match(head, queued, invoked)
     later = _later_ran(cpu[queued], ran)
     return Callbacks(
-        queued_ns=ts[queued], cpu=cpu[queued], tid=tid[queued], size=nr[queued], ran=ran,
+        queued_ns=ts[queued], tid=tid[queued], size=nr[queued], ran=ran,
         missed=(ran == UNKNOWN) & (again | later), freed_ns=ts[invoked], freed_size=nr[invoked],
         unqueued=np.setdiff1d(np.arange(len(invoked)), ran),
     )  # fmt: skip
@@ -114,8 +112,8 @@ def _later_ran(cpu: Int64s, ran: Int64s) -> NDArray[np.bool_]:
     return later
 
 
-def batches(capture: Capture) -> Measured | None:
-    found = callbacks(capture)
+def batches(capture: Capture, found: Callbacks | None) -> Measured | None:
+    """Batches that were queued; where queueing is not told apart, those that ran, which is a bound."""
     if found is not None:
         return Measured(len(found.queued_ns), f"call_rcu of {TABLE_RCU}")
     ran = where(capture["rcu"], "func", TABLE_RCU)
@@ -123,18 +121,12 @@ def batches(capture: Capture) -> Measured | None:
     return Measured(len(ran), source, exact=False) if len(ran) else None
 
 
-Expected = Callable[[Callbacks], Int64s]
-"""Sizes of the queued batches according to the tables of their gathers, UNKNOWN where that is not known."""
-
-
-def batched(capture: Capture, expected: Expected) -> Measured | None:
+def batched(found: Callbacks, model: Int64s) -> Measured | None:
     """Tables that callbacks freed or, where the queueing tells its size, were queued with.
 
-    `expected` explains what callbacks that were not seen would have freed; it is no part of the value.
+    `model`, the sizes of the queued batches according to the tables of their gathers (UNKNOWN where that is not
+    known), explains what callbacks that were not seen would have freed; it is no part of the value.
     """
-    found = callbacks(capture)
-    if found is None:
-        return None
     if _queue_tells(found):
         return Measured(int(found.size.sum()), "sizes of the queued batches")
     if (found.freed_size == UNKNOWN).any():
@@ -143,9 +135,8 @@ def batched(capture: Capture, expected: Expected) -> Measured | None:
         Event(int(found.freed_ns[n]), -int(found.freed_size[n]), "batch queued before the recording began")
         for n in found.unqueued
     ]
-    sizes = expected(found)
-    for n in np.flatnonzero((found.ran == UNKNOWN) & (sizes != UNKNOWN)):
-        missing.append(Event(int(found.queued_ns[n]), int(sizes[n]), _fate(found, int(n))))
+    for n in np.flatnonzero((found.ran == UNKNOWN) & (model != UNKNOWN)):
+        missing.append(Event(int(found.queued_ns[n]), int(model[n]), _fate(found, int(n))))
     missing.sort(key=lambda event: event.ts_ns)
     return Measured(int(found.freed_size.sum()), f"sizes that {TABLE_RCU} freed", tuple(missing))
 
@@ -169,12 +160,11 @@ def _seen_sizes(found: Callbacks) -> Int64s:
     return sizes
 
 
-def largest_batch(capture: Capture, expected: Expected) -> Measured | None:
+def largest_batch(found: Callbacks, model: Int64s) -> Measured | None:
     """The largest batch that was queued in the recording and whose size was seen."""
-    found = callbacks(capture)
-    if found is None or (found.freed_size == UNKNOWN).any():
+    if (found.freed_size == UNKNOWN).any():
         return None
-    sizes, model = _seen_sizes(found), expected(found)
+    sizes = _seen_sizes(found)
     largest = int(sizes.max(initial=0))
     unseen = [n for n in np.flatnonzero(sizes == UNKNOWN).tolist() if model[n] > largest]
     missing: tuple[Event, ...] = ()
@@ -184,22 +174,18 @@ def largest_batch(capture: Capture, expected: Expected) -> Measured | None:
     return Measured(largest, "the largest batch seen queued or freed", missing)
 
 
-def sizes_that_differ(capture: Capture, expected: Expected) -> Measured | None:
+def sizes_that_differ(found: Callbacks, model: Int64s) -> Measured | None:
     """Batches whose size, as the kernel told it, is not the number of tables of their gather."""
-    found = callbacks(capture)
-    if found is None or (found.freed_size == UNKNOWN).any():
+    if (found.freed_size == UNKNOWN).any():
         return None
-    sizes, model = _seen_sizes(found), expected(found)
+    sizes = _seen_sizes(found)
     seen = sizes != UNKNOWN
     differ = int((sizes[seen] != model[seen]).sum())
     return Measured(differ, f"{int(seen.sum())} batches compared one by one")
 
 
-def latencies_ns(capture: Capture) -> Int64s | None:
+def latencies_ns(found: Callbacks) -> Int64s:
     """Queue-to-run times of the batches whose callback was seen, sorted."""
-    found = callbacks(capture)
-    if found is None or not (found.ran != UNKNOWN).any():
-        return None
     seen = np.flatnonzero(found.ran != UNKNOWN)
     return np.sort(found.freed_ns[found.ran[seen]] - found.queued_ns[seen])
 

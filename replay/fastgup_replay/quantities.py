@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -21,8 +22,38 @@ from fastgup_replay.timeline import fold_laps
 from fastgup_trace.probes.pairing import last_before
 from fastgup_trace.tables import Capture
 
-Measure = Callable[[Capture, Outcome], Measured | None]
-Predict = Callable[[Outcome, Mechanism], Any]
+
+@dataclass(frozen=True)
+class Case:
+    """One capture and the replay of one mechanism over it: what every quantity is predicted and measured from."""
+
+    capture: Capture
+    outcome: Outcome
+    mechanism: Mechanism
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.outcome.summary["mechanisms"][self.mechanism.name]
+        return found
+
+    @cached_property
+    def callbacks(self) -> Callbacks | None:
+        return measured.callbacks(self.capture)
+
+    @cached_property
+    def model_sizes(self) -> Int64s:
+        """The size that the model gives each batch the kernel queued: its thread's last batch in the model by then."""
+        found, batch = self.callbacks, self.outcome.tables["batch"]
+        if found is None or not len(batch):
+            return np.full(0 if found is None else len(found.tid), UNKNOWN)
+        order = np.lexsort((integers(batch["queued_ns"]), integers(batch["tid"])))
+        tid, ts, size = (integers(batch[name])[order] for name in ("tid", "queued_ns", "nr_tables"))
+        at = last_before(tid, ts, found.tid, found.queued_ns, or_at=True)
+        return np.where(at >= 0, size[np.maximum(at, 0)], UNKNOWN)
+
+
+Measure = Callable[[Case], Measured | None]
+Predict = Callable[[Case], Any]
 
 
 @dataclass(frozen=True)
@@ -34,13 +65,8 @@ class Quantity:
     kind: str = "count"
     predict: Predict | None = None
 
-    def predicted(self, outcome: Outcome, chosen: Mechanism) -> Any:
-        return self.predict(outcome, chosen) if self.predict else _lookup(_summary(outcome, chosen), self.name)
-
-
-def _summary(outcome: Outcome, chosen: Mechanism) -> dict[str, Any]:
-    summary: dict[str, Any] = outcome.summary["mechanisms"][chosen.name]
-    return summary
+    def predicted(self, case: Case) -> Any:
+        return self.predict(case) if self.predict else _lookup(case.summary, self.name)
 
 
 def _lookup(summary: dict[str, Any], dotted: str) -> Any:
@@ -50,26 +76,16 @@ def _lookup(summary: dict[str, Any], dotted: str) -> Any:
     return value
 
 
-def _expected(outcome: Outcome) -> measured.Expected:
-    """The size that the model gives each batch the kernel queued: the thread's last batch in the model before it."""
-    batch = outcome.tables["batch"]
-    order = np.lexsort((integers(batch["queued_ns"]), integers(batch["tid"])))
-    tid, ts, size = (integers(batch[name])[order] for name in ("tid", "queued_ns", "nr_tables"))
-
-    def sizes(found: Callbacks) -> Int64s:
-        at = last_before(tid, ts, found.tid, found.queued_ns, or_at=True)
-        return np.where(at >= 0, size[np.maximum(at, 0)], UNKNOWN) if len(size) else np.full(len(at), UNKNOWN)
-
-    return sizes
+def _of_batches(measure: Callable[[Callbacks, Int64s], Measured | None]) -> Measure:
+    return lambda case: None if case.callbacks is None else measure(case.callbacks, case.model_sizes)
 
 
-def _batched(capture: Capture, outcome: Outcome) -> Measured | None:
-    return measured.batched(capture, _expected(outcome))
+_batched = _of_batches(measured.batched)
 
 
-def _freed(capture: Capture, outcome: Outcome) -> Measured | None:
+def _freed(case: Case) -> Measured | None:
     """Tables by whatever path the kernel took: the sum of the three."""
-    parts = [_at_once(capture, outcome), _batched(capture, outcome), _by_ipi(capture, outcome)]
+    parts = [_at_once(case), _batched(case), _by_ipi(case)]
     known = [part for part in parts if part is not None]
     if parts[1] is None and parts[0] is None:
         return None
@@ -77,29 +93,28 @@ def _freed(capture: Capture, outcome: Outcome) -> Measured | None:
     return Measured(sum(part.value for part in known), "at once + batched + by IPI", missing)
 
 
-def _at_once(capture: Capture, _: Outcome) -> Measured | None:
-    return measured.path(capture, "at_once")
+def _at_once(case: Case) -> Measured | None:
+    return measured.path(case.capture, "at_once")
 
 
-def _by_ipi(capture: Capture, _: Outcome) -> Measured | None:
-    return measured.path(capture, "by_ipi") or measured_ipis.broadcasts(capture, "table_free")
+def _by_ipi(case: Case) -> Measured | None:
+    return measured.path(case.capture, "by_ipi") or measured_ipis.broadcasts(case.capture, "table_free")
 
 
 def _percentile(q: int) -> Measure:
-    def measure(capture: Capture, _: Outcome) -> Measured | None:
-        values = measured.latencies_ns(capture)
-        found = None if values is None else percentile(values.tolist(), q)
+    def measure(case: Case) -> Measured | None:
+        found = None if case.callbacks is None else percentile(measured.latencies_ns(case.callbacks).tolist(), q)
         return None if found is None else Measured(found, "call_rcu to callback")
 
     return measure
 
 
 def _ipis(measure: Callable[[Capture, str], Measured | None], cause: str) -> Measure:
-    def applicable(capture: Capture, _: Outcome) -> Measured | None:
+    def applicable(case: Case) -> Measured | None:
         # Erratum 798181 is the Cortex-A15's.
-        if cause == "erratum" and capture.provenance.get("arch") != "arm":
+        if cause == "erratum" and case.capture.provenance.get("arch") != "arm":
             return None
-        return measure(capture, cause)
+        return measure(case.capture, cause)
 
     return applicable
 
@@ -107,13 +122,14 @@ def _ipis(measure: Callable[[Capture, str], Measured | None], cause: str) -> Mea
 def _walks(path: str) -> Measure:
     """Calls that the kernel served by `path`; each lap that get_futex_key makes is a call of its own there."""
 
-    def measure(capture: Capture, _: Outcome) -> Measured | None:
-        seen, folded = strings(capture["walk"]["path"]), strings(fold_laps(capture["walk"])["path"])
+    def measure(case: Case) -> Measured | None:
+        walks = case.capture["walk"]
+        seen, folded = strings(walks["path"]), strings(fold_laps(walks)["path"])
         if None in seen:
             return None
         laps = seen.count(path) - folded.count(path)
         why = "laps of a shared futex on a THP tail page, one call to the replay"
-        missing = (Event(capture.span_ns[0], -laps, why),) if laps else ()
+        missing = (Event(case.capture.span_ns[0], -laps, why),) if laps else ()
         return Measured(seen.count(path), "the path of each call, as the recording shows it", missing)
 
     return measure
@@ -125,10 +141,9 @@ def _walks_predicted(path: str) -> Predict:
     Otherwise only the recorded path does, and that is what is measured.
     """
 
-    def predict(outcome: Outcome, chosen: Mechanism) -> Any:
-        summary = _summary(outcome, chosen)
-        told = chosen.walker is Walker.NONE or summary["evidence"]["walk_results"] == "observed"
-        return summary["walks"][path] if told else None
+    def predict(case: Case) -> Any:
+        told = case.mechanism.walker is Walker.NONE or case.summary["evidence"]["walk_results"] == "observed"
+        return case.summary["walks"][path] if told else None
 
     return predict
 
@@ -144,13 +159,9 @@ QUANTITIES: Final[tuple[Quantity, ...]] = (
     Quantity("tables.at_once", _at_once),
     Quantity("tables.batched", _batched),
     Quantity("tables.by_ipi", _by_ipi),
-    Quantity("rcu.batches", lambda capture, _: measured.batches(capture)),
-    Quantity("rcu.tables_per_batch_max", lambda capture, out: measured.largest_batch(capture, _expected(out))),
-    Quantity(
-        "rcu.batches_of_other_size",
-        lambda capture, out: measured.sizes_that_differ(capture, _expected(out)),
-        predict=lambda *_: 0,
-    ),
+    Quantity("rcu.batches", lambda case: measured.batches(case.capture, case.callbacks)),
+    Quantity("rcu.tables_per_batch_max", _of_batches(measured.largest_batch)),
+    Quantity("rcu.batches_of_other_size", _of_batches(measured.sizes_that_differ), predict=lambda _: 0),
     *(
         quantity
         for cause in HELD_CAUSES
@@ -159,7 +170,7 @@ QUANTITIES: Final[tuple[Quantity, ...]] = (
             Quantity(f"ipis.{cause}.interrupts", _ipis(measured_ipis.interrupts, cause)),
         )
     ),
-    Quantity("ipis.interrupts", lambda capture, _: measured_ipis.counted_interrupts(capture)),
+    Quantity("ipis.interrupts", lambda case: measured_ipis.counted_interrupts(case.capture)),
     Quantity("walks.fast", _walks("fast"), predict=_walks_predicted("fast")),
     Quantity("walks.slow", _walks("slow"), predict=_walks_predicted("slow")),
     Quantity("rcu.queue_to_free_ns_p50", _percentile(50), "latency"),
@@ -174,15 +185,13 @@ def on_each_cpu(capture: Capture) -> Iterator[Quantity]:
 
 
 def _counted_on(cpu: int) -> Measure:
-    def measure(capture: Capture, _: Outcome) -> Measured:
-        return Measured(measured_ipis.counted_on_each_cpu(capture)[cpu], f"/proc/interrupts, {measured_ipis.CALL}")
-
-    return measure
+    source = f"/proc/interrupts, {measured_ipis.CALL}"
+    return lambda case: Measured(measured_ipis.counted_on_each_cpu(case.capture)[cpu], source)
 
 
 def _received_by(cpu: int) -> Predict:
-    def predict(outcome: Outcome, _: Mechanism) -> int:
-        targets = outcome.tables["ipi_target"]
+    def predict(case: Case) -> int:
+        targets = case.outcome.tables["ipi_target"]
         mine = integers(targets["target_cpu"]) == cpu
         return int(integers(targets["interrupts"])[mine].sum())
 

@@ -12,9 +12,8 @@ from typing import Any
 
 from fastgup_replay.measured import Event
 from fastgup_replay.mechanisms import mechanism
-from fastgup_replay.outcome import Outcome
 from fastgup_replay.policies import Mechanism
-from fastgup_replay.quantities import NOT_PREDICTED, QUANTITIES, Quantity, on_each_cpu
+from fastgup_replay.quantities import NOT_PREDICTED, QUANTITIES, Case, Quantity, on_each_cpu
 from fastgup_replay.replay import replay
 from fastgup_trace.errors import ModelError
 from fastgup_trace.tables import Capture
@@ -63,16 +62,15 @@ def recorded_mechanism(capture: Capture) -> Mechanism:
 def validate(capture: Capture, name: str | None = None) -> tuple[Mechanism, list[Row]]:
     """Replay the recorded kernel's mechanism (or `name`) and hold each quantity against the recording."""
     chosen = mechanism(name) if name else recorded_mechanism(capture)
-    outcome = replay(capture, [chosen.name])
+    case = Case(capture, replay(capture, [chosen.name]), chosen)
     quantities = (*QUANTITIES, *on_each_cpu(capture))
-    rows = [_row(quantity, capture, outcome, chosen) for quantity in quantities]
+    rows = [_row(quantity, case) for quantity in quantities]
     return chosen, [row for row in rows if row is not None]
 
 
-def _row(quantity: Quantity, capture: Capture, outcome: Outcome, chosen: Mechanism) -> Row | None:
+def _row(quantity: Quantity, case: Case) -> Row | None:
     """The row of one quantity, None where nothing measures it."""
-    predicted = quantity.predicted(outcome, chosen)
-    seen = quantity.measure(capture, outcome)
+    predicted, seen = quantity.predicted(case), quantity.measure(case)
     if seen is None:
         return None
     error = None if predicted is None else predicted - seen.value
