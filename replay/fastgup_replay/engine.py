@@ -193,7 +193,7 @@ class _Replay:
             return
         for walk in self.machine.walkers(mm, tid):
             if walk.end_ns > done_ns:
-                self._hazard("split_race", ts, done_ns, walk, tid, cpu)
+                self._hazard("split_race", done_ns, walk, tid, cpu)
 
     def _collapse(self, ts: int, cpu: int, tid: int, mm: int, _row: int, _value: int) -> None:
         self._sync(self.m.collapse, "collapse", ts, cpu, tid, mm)
@@ -242,10 +242,11 @@ class _Replay:
         if self._walks and self.machine.walks:
             for walk in self.machine.walkers(table.mm, table.tid):
                 if walk.begin_ns < table.unlinked_ns and walk.end_ns > ts:
-                    self._hazard("table_use_after_free", ts, walk.end_ns, walk, table.tid, table.cpu)
+                    self._hazard("table_use_after_free", ts, walk, table.tid, table.cpu)
 
-    def _hazard(self, kind: str, ts: int, end_ns: int, walk: Walk, tid: int, cpu: int) -> None:
-        self.ledger.hazards.append((ts, end_ns, kind, walk.tid, walk.cpu, tid, cpu, walk.mm))
+    def _hazard(self, kind: str, ts: int, walk: Walk, tid: int, cpu: int) -> None:
+        """From `ts`, when the table is free or the split goes on, the walk is exposed to its own end."""
+        self.ledger.hazards.append((ts, walk.end_ns, kind, walk.tid, walk.cpu, tid, cpu, walk.mm))
 
 
 def _begins_idle(timeline: Timeline, nr_cpus: int) -> list[bool]:

@@ -121,6 +121,13 @@ def test_who_waits_for_a_walk_with_interrupts_off() -> None:
     assert one(made, "naive")["hazards"]["split_race"] == 1
 
 
+def test_a_hazard_lasts_from_what_nobody_waited_for_to_the_end_of_the_walk() -> None:
+    made = unmapping(1, 2, thp=[{"ms": 12, "kind": "split_pmd"}], walk=[walking(10.2, 30)])
+    rows = replay(made, ["naive"]).tables["hazard"].to_pylist()
+    windows = {row["kind"]: (row["ts_ns"], row["end_ns"]) for row in rows}
+    assert windows == {"table_use_after_free": (11 * MS, 30 * MS), "split_race": (12 * MS, 30 * MS)}
+
+
 def test_v1_spins_until_an_instant_without_readers() -> None:
     walks = [walking(10, 15), walking(14, 20, cpu=2, tid=3), walking(21, 22)]
     made = capture(thp=[{"ms": 12, "kind": "split_pmd"}], walk=walks, known=KNOWN)
