@@ -3,80 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ftrace_texts import HEAD_3_18, HEAD_6_1, REPORT, fields, read
 
 from fastgup_trace.errors import RecordingError
-from fastgup_trace.ingest import ftrace_text
 from fastgup_trace.ingest.ftrace_text import open_ftrace_text, sniff
-from fastgup_trace.ingest.ftrace_text.source import text_blocks
-from fastgup_trace.ingest.records import Loss, Recording, Wanted, Window
-
-HEAD_6_1 = """\
-# tracer: nop
-#
-# entries-in-buffer/entries-written: {n}/{n}   #P:4
-#
-#                                _-----=> irqs-off/BH-disabled
-#                               / _----=> need-resched
-#                              | / _---=> hardirq/softirq
-#                              || / _--=> preempt-depth
-#                              ||| / _-=> migrate-disable
-#                              |||| /     delay
-#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION
-#              | |         |   |||||     |         |
-"""
-HEAD_3_18 = """\
-# tracer: nop
-#
-# entries-in-buffer/entries-written: {n}/{n}   #P:4
-#
-#                              _-----=> irqs-off
-#                             / _----=> need-resched
-#                            | / _---=> hardirq/softirq
-#                            || / _--=> preempt-depth
-#                            ||| /     delay
-#           TASK-PID   CPU#  ||||    TIMESTAMP  FUNCTION
-#              | |       |   ||||       |         |
-"""
-REPORT = "cpus=4\n"
-
-
-@dataclass
-class Read:
-    """A recording, read to its end."""
-
-    recording: Recording
-    windows: list[Window]
-
-    def rows(self, event: str) -> list[dict[str, Any]]:
-        return [row for window in self.windows if event in window.events for row in window.events[event].to_pylist()]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return _sum([window.counts for window in self.windows])
-
-    @property
-    def undecodable(self) -> dict[str, int]:
-        return _sum([window.undecodable for window in self.windows])
-
-
-def _sum(parts: list[dict[str, int]]) -> dict[str, int]:
-    return {key: sum(part.get(key, 0) for part in parts) for part in parts for key in part}
-
-
-def read(folder: Path, text: str | bytes, wanted: Wanted | None = None) -> Read:
-    path = folder / "trace.txt"
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    recording = open_ftrace_text(path, wanted=wanted)
-    return Read(recording, list(recording.windows))
-
-
-def fields(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if not name.startswith("common_")}
+from fastgup_trace.ingest.records import Loss
 
 
 @dataclass(frozen=True)
@@ -465,55 +400,6 @@ def test_wanted(tmp_path: Path) -> None:
         "c_2": {},
     }
     assert [result.rows(name)[0]["common_seq"] for name in ("a", "c_1", "c_2")] == [0, 2, 3]
-
-
-def test_times_out_of_order(tmp_path: Path) -> None:
-    times = ["1.000005", "1.000003", "1.000009", "1.000003"]
-    text = "".join(f" x-1 [000] ..... {time}: a: x={n}\n" for n, time in enumerate(times))
-    rows = read(tmp_path, text).rows("a")
-    assert [(row["x"], row["common_seq"]) for row in rows] == [(1, 0), (3, 1), (0, 2), (2, 3)]
-
-
-@pytest.fixture
-def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of a few lines and windows of a few records."""
-    monkeypatch.setattr(ftrace_text, "text_blocks", partial(text_blocks, block_bytes=200))
-    monkeypatch.setattr(ftrace_text, "WINDOW_RECORDS", 5)
-
-
-def test_windows(tmp_path: Path, small_windows: None) -> None:
-    """Windows follow each other in time, and a field keeps its type from the first on that needs it."""
-    values = ["1", "2"] * 10 + ["0xff"] + ["3"] * 20 + ["word"] + ["4"] * 10
-    text = "".join(f" x-1 [000] ..... 1.{n:06}: a: x={value}\n" for n, value in enumerate(values))
-    result = read(tmp_path, text)
-    assert len(result.windows) > 8
-    rows = result.rows("a")
-    assert [row["common_seq"] for row in rows] == list(range(len(values)))
-    assert [str(row["x"]) for row in rows] == [value.replace("0xff", "255") for value in values]
-    types = [str(window.events["a"].schema.field("x").type)[:5] for window in result.windows if window.events]
-    assert types == sorted(types, key=["int64", "uint6", "dicti"].index)
-
-
-def test_a_window_before_the_one_before(tmp_path: Path, small_windows: None) -> None:
-    text = "".join(f" x-1 [000] ..... {time:02}.000000: a: x=1\n" for time in [*range(10, 40), 5, *range(41, 50)])
-    result = read(tmp_path, text)
-    times = [row["common_ts_ns"] for row in result.rows("a")]
-    assert times == sorted(times)
-    assert result.undecodable == {"earlier than the window before: its time is set to that window's end": 1}
-
-
-def test_concatenated(tmp_path: Path) -> None:
-    """`cat per_cpu/cpu*/trace`: one buffer behind the other, each with its header."""
-    cpu0 = HEAD_6_1.replace("{n}/{n}", "2/3") + " x-1 [000] ..... 1.000001: a: x=1\n x-1 [000] ..... 1.000004: a: x=4\n"
-    cpu1 = HEAD_6_1.replace("{n}/{n}", "1/1") + " x-1 [001] ..... 1.000002: a: x=2\n"
-    result = read(tmp_path, cpu0 + cpu1)
-    assert [(row["x"], row["common_cpu"], row["common_seq"]) for row in result.rows("a")] == [
-        (1, 0, 0),
-        (2, 1, 1),
-        (4, 0, 2),
-    ]
-    assert [loss.count for loss in result.recording.losses] == [1]
-    assert result.undecodable == {}
 
 
 def test_no_file(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""Text in time: records out of order, windows one after another, buffers one behind the other."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from ftrace_texts import HEAD_6_1, read
+
+from fastgup_trace.ingest import ftrace_text
+from fastgup_trace.ingest.ftrace_text.source import text_blocks
+
+
+def test_times_out_of_order(tmp_path: Path) -> None:
+    times = ["1.000005", "1.000003", "1.000009", "1.000003"]
+    text = "".join(f" x-1 [000] ..... {time}: a: x={n}\n" for n, time in enumerate(times))
+    rows = read(tmp_path, text).rows("a")
+    assert [(row["x"], row["common_seq"]) for row in rows] == [(1, 0), (3, 1), (0, 2), (2, 3)]
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a few lines and windows of a few records."""
+    monkeypatch.setattr(ftrace_text, "text_blocks", partial(text_blocks, block_bytes=200))
+    monkeypatch.setattr(ftrace_text, "WINDOW_RECORDS", 5)
+
+
+def test_windows(tmp_path: Path, small_windows: None) -> None:
+    """Windows follow each other in time, and a field keeps its type from the first on that needs it."""
+    values = ["1", "2"] * 10 + ["0xff"] + ["3"] * 20 + ["word"] + ["4"] * 10
+    text = "".join(f" x-1 [000] ..... 1.{n:06}: a: x={value}\n" for n, value in enumerate(values))
+    result = read(tmp_path, text)
+    assert len(result.windows) > 8
+    rows = result.rows("a")
+    assert [row["common_seq"] for row in rows] == list(range(len(values)))
+    assert [str(row["x"]) for row in rows] == [value.replace("0xff", "255") for value in values]
+    types = [str(window.events["a"].schema.field("x").type)[:5] for window in result.windows if window.events]
+    assert types == sorted(types, key=["int64", "uint6", "dicti"].index)
+
+
+def test_a_window_before_the_one_before(tmp_path: Path, small_windows: None) -> None:
+    text = "".join(f" x-1 [000] ..... {time:02}.000000: a: x=1\n" for time in [*range(10, 40), 5, *range(41, 50)])
+    result = read(tmp_path, text)
+    times = [row["common_ts_ns"] for row in result.rows("a")]
+    assert times == sorted(times)
+    assert result.undecodable == {"earlier than the window before: its time is set to that window's end": 1}
+
+
+def test_concatenated(tmp_path: Path) -> None:
+    """`cat per_cpu/cpu*/trace`: one buffer behind the other, each with its header."""
+    cpu0 = HEAD_6_1.replace("{n}/{n}", "2/3") + " x-1 [000] ..... 1.000001: a: x=1\n x-1 [000] ..... 1.000004: a: x=4\n"
+    cpu1 = HEAD_6_1.replace("{n}/{n}", "1/1") + " x-1 [001] ..... 1.000002: a: x=2\n"
+    result = read(tmp_path, cpu0 + cpu1)
+    assert [(row["x"], row["common_cpu"], row["common_seq"]) for row in result.rows("a")] == [
+        (1, 0, 0),
+        (2, 1, 1),
+        (4, 0, 2),
+    ]
+    assert [loss.count for loss in result.recording.losses] == [1]
+    assert result.undecodable == {}
