@@ -28,18 +28,30 @@ HEAD_BYTES: Final = 1 << 16
 
 
 class Open(Protocol):
-    """A format's reader: `wanted` None decodes every event."""
+    """A format's reader.
 
-    def __call__(self, path: Path, *, wanted: Wanted | None = None, progress: Progress | None = None) -> Recording: ...
+    `wanted` None decodes every event; `strict` refuses a recording that is cut instead of saving what is whole;
+    `kallsyms` is the text of /proc/kallsyms for recordings that have none.
+    """
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        wanted: Wanted | None = None,
+        progress: Progress | None = None,
+        strict: bool = False,
+        kallsyms: bytes = b"",
+    ) -> Recording: ...
 
 
 @dataclass(frozen=True)
 class Format:
-    """One recording format; `sniff` judges a file's first bytes, `open` reads it."""
+    """One recording format; `sniff` judges a path by the file's first bytes (none for a folder), `open` reads it."""
 
     name: str
     recognised_by: str
-    sniff: Callable[[bytes], bool]
+    sniff: Callable[[Path, bytes], bool]
     open: Open
 
 
@@ -55,19 +67,23 @@ FORMATS: Final = (
 def sniff(path: Path) -> Format:
     """The format of a file, by its content. Raises RecordingError if it is none that is known, or can't be read."""
     names = ", ".join(known.name for known in FORMATS)
-    if path.is_dir():
-        raise RecordingError(str(path), f"a recording ({names})", "a folder", "name the file in it")
     try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
+        head = b"" if path.is_dir() else _head(path)
     except OSError as error:
         found = error.strerror or str(error)
         raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
     for known in FORMATS:
-        if known.sniff(head):
+        if known.sniff(path, head):
             return known
+    if path.is_dir():
+        raise RecordingError(str(path), f"a recording ({names})", "a folder", "name the file in it")
     found = f"a file that begins with {head[:8]!r}" if head else "an empty file"
     raise RecordingError(str(path), f"a recording ({names})", found, "record with trace-cmd, or name it with --format")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def find_format(name: str) -> Format:

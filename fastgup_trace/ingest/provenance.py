@@ -17,9 +17,6 @@ _PAGE_SIZES: Final = (1 << 12, 1 << 18)
 _NR_CPUS_MAX: Final = 1 << 16
 _ARCH_OF_RELEASE: Final = (("arm64", "arm64"), ("armmp", "arm"), ("amd64", "x86_64"))
 
-# Trace clocks that count something other than nanoseconds.
-_CLOCKS_OF_TICKS: Final = ("x86-tsc", "ppc-tb", "counter")
-
 T = TypeVar("T")
 
 
@@ -90,7 +87,7 @@ def describe(recording: Recording, sidecars: Sidecars, machine: Machine) -> dict
         "lost": sum(count for count in counts if count is not None),
         "losses_unknown": sum(count is None for count in counts),
         "evidence": machine.evidence,
-        "clock_unit": _clock_unit(recording),
+        "clock_unit": recording.unit,
         "details": recording.details,
         "sidecars": {
             "meta": sidecars.meta,
@@ -99,14 +96,6 @@ def describe(recording: Recording, sidecars: Sidecars, machine: Machine) -> dict
             "kprobe_missed": sidecars.kprobe_missed,
         },
     }
-
-
-def _clock_unit(recording: Recording) -> str:
-    """What ts_ns counts: ns, ticks of a counter, or positions where the text of a function graph has no times."""
-    told = str(recording.details.get("times", ""))
-    if told.startswith("not recorded"):
-        return "positions"
-    return "ticks" if told or recording.clock in _CLOCKS_OF_TICKS else "ns"
 
 
 def _clock(line: str | None) -> str | None:

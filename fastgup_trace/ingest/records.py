@@ -23,6 +23,12 @@ then the event's own fields under the kernel's names, typed as its format text t
     a pointer that the event's print fmt shows as a symbol (%ps %pS %pf %pF)
                         NAME as uint64, and NAME.sym: dictionary string, the function's name without offset
 
+A stack (`kernel_stack`, `user_stack`: trace-cmd record -T, options/stacktrace) is an event of its own:
+
+    caller              list<uint64>, missing where text has names only
+    caller.sym          list<string>, of kernel addresses the function's name
+    of_seq              int64: common_seq of the record that it belongs to, the one before it on its CPU
+
 A field that a record is too short for is null, and the record is counted in `Window.undecodable`.
 Function-tracer records are the event `function:FUNCTION`, with `ip`, `parent_ip` (uint64) and `parent_ip.sym`.
 The function-graph tracer's are `funcgraph_entry` (func, func.sym, depth) and `funcgraph_exit` (func, func.sym,
@@ -38,6 +44,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from fastgup_trace.errors import RecordingError
 from fastgup_trace.patterns import matches
 
 Progress = Callable[[int, int], None]
@@ -100,5 +107,10 @@ class Recording:
     tgids: dict[int, int]
     losses: list[Loss]
     windows: Iterator[Window]
+    unit: str = "ns"
+    """What common_ts_ns counts: `ns`; `ticks` of a counter whose rate is not known; `positions` without any times."""
+    damage: list[RecordingError] = field(default_factory=list)
+    """Where the recording ends before its time, or what of it had to be left out; complete after `windows`. With
+    `strict` the first of these is raised instead."""
     details: dict[str, object] = field(default_factory=dict)
     """Anything else worth its place in the provenance: trace-cmd's version, uname, options, buffer names."""

@@ -307,7 +307,7 @@ TASKS = {
 def test_task(name: str, tmp_path: Path) -> None:
     task = TASKS[name]
     text = f"{task.head} some_event: a=1 comm=y-9 [003] .... 7.000000: z\n"
-    assert sniff(text.encode())
+    assert sniff(Path(), text.encode())
     result = read(tmp_path, text)
     (row,) = result.rows("some_event")
     assert (row["common_ts_ns"], row["common_cpu"], row["common_pid"], row["common_flags"]) == task.common

@@ -200,7 +200,7 @@ def test_public(name: str, expected: dict[str, int]) -> None:
     assert SHARED is not None
     path = SHARED / "public" / name
     with path.open("rb") as file:
-        assert sniff(file.read(1 << 16))
+        assert sniff(Path(), file.read(1 << 16))
     counts, undecodable, _ = read(open_ftrace_text(path))
     assert counts | expected == counts
     assert undecodable == {}

@@ -56,7 +56,7 @@ def read(path: Path, data: bytes) -> tuple[dict[str, int], dict[str, int]]:
 @pytest.mark.parametrize("packer", PACKERS)
 def test_packed(packer: str, tmp_path: Path) -> None:
     packed = PACKERS[packer](TEXT)
-    assert sniff(packed)
+    assert sniff(Path(), packed)
     assert read(tmp_path / "trace", packed) == read(tmp_path / "trace", TEXT)
 
 
@@ -135,7 +135,7 @@ def test_line_without_end(tmp_path: Path) -> None:
     ],
 )
 def test_sniff_leaves_others_alone(head: bytes) -> None:
-    assert not sniff(head)
+    assert not sniff(Path(), head)
 
 
 def test_damage_anywhere(tmp_path: Path) -> None:

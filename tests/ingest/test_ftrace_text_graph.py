@@ -56,7 +56,7 @@ def calls(path: Path) -> list[tuple[Any, ...]]:
 def test_untimed(tmp_path: Path) -> None:
     path = tmp_path / "trace"
     path.write_text(UNTIMED)
-    assert sniff(UNTIMED.encode())
+    assert sniff(Path(), UNTIMED.encode())
     assert calls(path) == [
         (0, "entry", 1, None, "handle_mm_fault", 0, None),
         (1, "exit", 1, None, "handle_mm_fault", 0, 94_944),

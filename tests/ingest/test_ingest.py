@@ -212,7 +212,7 @@ def odd(seq: int, **fields: pa.Array) -> pa.Table:
 
 
 def read_windows(path: Path, monkeypatch: pytest.MonkeyPatch, *tables: pa.Table) -> tuple[Capture, dict[str, pa.Table]]:
-    fake = Format("fake", "nothing", lambda head: True, lambda path, **options: windows_of(path, *tables))
+    fake = Format("fake", "nothing", lambda path, head: True, lambda path, **options: windows_of(path, *tables))
     monkeypatch.setattr("fastgup_trace.ingest.FORMATS", (fake,))
     raw: dict[str, pa.Table] = {}
     return ingest([path], raw=raw), raw

@@ -120,7 +120,7 @@ def test_windows_follow_each_other_and_hold_every_record(tmp_path: Path, monkeyp
             pages.append(m.page(first, data))
             ts += rng.randrange(30)
         cpus[cpu] = pages
-    monkeypatch.setattr("fastgup_trace.ingest.trace_dat.windows.WINDOW_BYTES", 8 * 4096)
+    monkeypatch.setattr("fastgup_trace.ingest.ring_buffer.windows.WINDOW_BYTES", 8 * 4096)
     _, windows = read(tmp_path, File(m, {"": cpus}).v7())
     assert len(windows) > 5
     rows = [row for window in windows for row in window.events["wake"].to_pylist()]
@@ -213,11 +213,11 @@ def test_flipped_bits_raise_nothing_but_a_recording_error(tmp_path: Path, writer
 
 @pytest.mark.parametrize(("head", "told"), [(b"", "an empty file"), (b"PERFILE2" * 9, "b'PERFILE2PE'")])
 def test_other_files_are_refused(tmp_path: Path, head: bytes, told: str) -> None:
-    assert not sniff(head)
+    assert not sniff(Path(), head)
     with pytest.raises(RecordingError) as error:
         read(tmp_path, head)
     assert told in str(error.value)
 
 
 def test_sniff() -> None:
-    assert sniff(small().v6()[:64]) and sniff(small().v7()[:64])
+    assert sniff(Path(), small().v6()[:64]) and sniff(Path(), small().v7()[:64])

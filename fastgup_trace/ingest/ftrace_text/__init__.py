@@ -35,7 +35,7 @@ MISSING = "announced by the header, not in the text"
 _SNIFF_LINES = 64
 
 
-def sniff(head: bytes) -> bool:
+def sniff(path: Path, head: bytes) -> bool:
     """Whether the first bytes of a file (some KB at least) are ftrace text, maybe compressed."""
     text = uncompressed_head(head)
     if not text:
@@ -51,7 +51,14 @@ def sniff(head: bytes) -> bool:
     return any(row[5] or row[3] for row in RECORD.findall(text)) or is_drawn(text)
 
 
-def open_ftrace_text(path: Path, *, wanted: Wanted | None = None, progress: Progress | None = None) -> Recording:
+def open_ftrace_text(
+    path: Path,
+    *,
+    wanted: Wanted | None = None,
+    progress: Progress | None = None,
+    strict: bool = False,
+    kallsyms: bytes = b"",
+) -> Recording:
     """Open a text recording. `wanted` limits what is decoded, never what is counted.
 
     Raises RecordingError (FILE:LINE), here or while windows are read, for what is not ftrace text, binary data in it,
@@ -83,8 +90,7 @@ def open_ftrace_text(path: Path, *, wanted: Wanted | None = None, progress: Prog
     details: dict[str, object] = {}
     if not timed:
         details["times"] = "not recorded: common_ts_ns is the record's position"
-    if timed and not parsed[0].fraction_digits:
-        details["times"] = "ticks of a clock that the text does not name"
+    ticks = timed and not parsed[0].fraction_digits
     # The flags have a migrate-disable column since 5.15 (commit 54357f0c9149).
     dialect = Dialect(_long_bits(first.text), "migrate-disable" in header.flag_columns, header.is_report)
     gatherer = Gatherer(wanted, timed, dialect, Decoder(dialect.modern))
@@ -126,6 +132,7 @@ def open_ftrace_text(path: Path, *, wanted: Wanted | None = None, progress: Prog
         tgids=tgids,
         losses=losses,
         windows=windows(),
+        unit="positions" if not timed else "ticks" if ticks else "ns",
         details=details,
     )
 

@@ -12,26 +12,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fastgup_trace.errors import RecordingError
+from fastgup_trace.ingest.cursor import ADVICE
+from fastgup_trace.ingest.kernel_events.decoder import EventDecoder
+from fastgup_trace.ingest.kernel_events.fields import Context
+from fastgup_trace.ingest.kernel_events.formats import Formats
+from fastgup_trace.ingest.kernel_events.symbols import Symbols, parse_cmdlines, parse_printk_formats, parse_tgids
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
+from fastgup_trace.ingest.ring_buffer.header import PageHeader, check_event_header, parse_page_header
+from fastgup_trace.ingest.ring_buffer.losses import parse_cpu_stats
+from fastgup_trace.ingest.ring_buffer.pages import PageWalker
+from fastgup_trace.ingest.ring_buffer.windows import Merger, Source
 from fastgup_trace.ingest.trace_dat import container as parts
-from fastgup_trace.ingest.trace_dat.container import MAGIC, Container, read_container
-from fastgup_trace.ingest.trace_dat.cursor import ADVICE
-from fastgup_trace.ingest.trace_dat.events import EventDecoder
-from fastgup_trace.ingest.trace_dat.fields import Context
-from fastgup_trace.ingest.trace_dat.formats import Formats, PageHeader, check_event_header, parse_page_header
-from fastgup_trace.ingest.trace_dat.pages import PageWalker
-from fastgup_trace.ingest.trace_dat.symbols import Symbols, parse_cmdlines, parse_printk_formats, parse_tgids
-from fastgup_trace.ingest.trace_dat.windows import Merger
+from fastgup_trace.ingest.trace_dat.compression import blocks
+from fastgup_trace.ingest.trace_dat.container import MAGIC, Container, Stream, read_container
+
+_TICKS = ("x86-tsc", "ppc-tb", "counter")
+"""Trace clocks that count something other than nanoseconds."""
 
 _ARCH = {"aarch64": "arm64", "aarch64_be": "arm64"}
 
 
-def sniff(head: bytes) -> bool:
+def sniff(path: Path, head: bytes) -> bool:
     """Whether a file that begins so is a trace.dat."""
     return head.startswith(MAGIC)
 
 
-def open_trace_dat(path: Path, *, wanted: Wanted | None = None, progress: Progress | None = None) -> Recording:
+def open_trace_dat(
+    path: Path,
+    *,
+    wanted: Wanted | None = None,
+    progress: Progress | None = None,
+    strict: bool = False,
+    kallsyms: bytes = b"",
+) -> Recording:
     """Open the trace.dat file `path`; `wanted` None decodes every event.
 
     Ticks of a clock that is no time (x86-tsc, counter) stay as they are: `clock` says so.
@@ -59,12 +72,14 @@ def open_trace_dat(path: Path, *, wanted: Wanted | None = None, progress: Progre
     context = Context(
         ">" if container.big_endian else "<",
         header.commit_bytes,
-        Symbols(container.kallsyms, where),
+        Symbols(container.kallsyms or kallsyms, where),
         parse_printk_formats(container.printk),
     )
     decoder = EventDecoder(Formats(container.formats, where), context, wanted, where, strict=container.unpack is None)
     walker = PageWalker(header, page_bytes, container.big_endian, where)
-    merger = Merger(container, walker, clock, losses, progress)
+    stats = parse_cpu_stats(container.options.get(parts.CPUSTAT, ()), clock)
+    sources = [_source(container, stream) for stream in container.streams]
+    merger = Merger(sources, stats, walker, losses, size, progress)
     uname = (container.option_text(parts.UNAME) or "").split()
     version = (container.option_text(parts.VERSION) or "").split()
     tgids = container.options.get(parts.SAVED_TGIDS, [])
@@ -84,6 +99,7 @@ def open_trace_dat(path: Path, *, wanted: Wanted | None = None, progress: Progre
         tgids=parse_tgids(b"\n".join(tgids)),
         losses=losses,
         windows=_windows(merger, decoder),
+        unit="ticks" if clock in _TICKS else "ns",
         details=_details(container, header),
     )
 
@@ -91,6 +107,14 @@ def open_trace_dat(path: Path, *, wanted: Wanted | None = None, progress: Progre
 def _windows(merger: Merger, decoder: EventDecoder) -> Iterator[Window]:
     for batch in merger.batches():
         yield decoder.window(batch)
+
+
+def _source(container: Container, stream: Stream) -> Source:
+    cursor = container.cursor(stream.offset)
+    cursor.data = cursor.data[: stream.end]
+    unpack = container.unpack if stream.packed else None
+    pages = blocks(cursor, stream.size, unpack, stream.page_bytes, f"CPU {stream.cpu}")
+    return Source(stream.instance, stream.cpu, stream.page_bytes, pages)
 
 
 def _clock(container: Container) -> str | None:

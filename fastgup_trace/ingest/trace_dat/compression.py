@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from fastgup_trace.ingest.trace_dat.cursor import Cursor
+from fastgup_trace.ingest.cursor import Cursor
+from fastgup_trace.ingest.ring_buffer.windows import Block
 
 UNPACKED_BYTES_MAX = 1 << 28
 """No section or chunk unpacks to more: kallsyms of a large kernel has 20 MB, a chunk some pages."""
@@ -57,17 +57,6 @@ def unpack_block(cursor: Cursor, unpack: Unpack, what: str) -> bytes:
     if len(data) != size:
         cursor.fail(f"{what} of {size} bytes unpacked", f"{len(data)}", start)
     return data
-
-
-@dataclass(frozen=True)
-class Block:
-    """Bytes of whole ring-buffer pages and the file offset that they came from."""
-
-    data: memoryview
-    offset: int
-    packed: bool
-    end: int
-    """Where the block ends in the file."""
 
 
 def blocks(cursor: Cursor, size: int, unpack: Unpack | None, page_bytes: int, what: str) -> Iterator[Block]:

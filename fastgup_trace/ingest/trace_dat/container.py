@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from fastgup_trace.ingest.cursor import Cursor
 from fastgup_trace.ingest.trace_dat.compression import Unpack, unpack_block, unpacker
-from fastgup_trace.ingest.trace_dat.cursor import Cursor
 
 MAGIC = b"\x17\x08\x44tracing"
 

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgup_trace.errors import RecordingError
-from fastgup_trace.ingest.trace_dat.cursor import ADVICE
-from fastgup_trace.ingest.trace_dat.formats import PageHeader
-
-Int64s = NDArray[np.int64]
+from fastgup_trace.ingest.cursor import ADVICE
+from fastgup_trace.ingest.ring_buffer.header import PageHeader
+from fastgup_trace.ingest.unaligned import Int64s, words
 
 # include/linux/ring_buffer.h: enum ring_buffer_type
 _PADDING, _TIME_EXTEND, _TIME_STAMP = 29, 30, 31
@@ -73,13 +72,6 @@ class Walk:
     """-1 where the page does not tell the count."""
 
 
-def words(data: NDArray[np.uint8], places: Int64s, dtype: str) -> NDArray[np.generic]:
-    """The unaligned numbers of `dtype` at `places`, which the caller has bounds-checked."""
-    size = np.dtype(dtype).itemsize
-    view: NDArray[np.generic] = np.ndarray((max(len(data) - size + 1, 0),), dtype, data.data, strides=(1,))
-    return view[places]
-
-
 class PageWalker:
     """Walks pages of one layout; `path` names the file in errors."""
 
@@ -87,11 +79,14 @@ class PageWalker:
         self._header, self._page_bytes, self._path = header, page_bytes, path
         self._big_endian, self._order = big_endian, ">" if big_endian else "<"
 
-    def fail(self, pages: Pages, page: int, place: int, expected: str, found: str) -> NoReturn:
+    def place(self, pages: Pages, page: int, place: int) -> str:
+        """Where the recording has what the buffer has at `place`, on `page`."""
         offset, inner = int(pages.offset[page]), int(pages.inner[page])
         byte = place - page * self._page_bytes
-        where = f"offset {offset + byte}" if inner < 0 else f"offset {offset}, byte {inner + byte} unpacked"
-        raise RecordingError(f"{self._path}: {where}", expected, found, ADVICE)
+        return f"offset {offset + byte}" if inner < 0 else f"offset {offset}, byte {inner + byte} unpacked"
+
+    def fail(self, pages: Pages, page: int, place: int, expected: str, found: str) -> NoReturn:
+        raise RecordingError(f"{self._path}: {self.place(pages, page, place)}", expected, found, ADVICE)
 
     def heads(self, pages: Pages) -> tuple[Int64s, Int64s]:
         """First time and data bytes of each page."""

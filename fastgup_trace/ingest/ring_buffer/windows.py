@@ -6,16 +6,16 @@ before the time that every CPU has reached is then complete: one window. Pages t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastgup_trace.ingest.kernel_events.decoder import Batch
 from fastgup_trace.ingest.records import Loss, Progress
-from fastgup_trace.ingest.trace_dat.compression import Block, blocks
-from fastgup_trace.ingest.trace_dat.container import CPUSTAT, Container, Stream
-from fastgup_trace.ingest.trace_dat.losses import complete, parse_cpu_stats
-from fastgup_trace.ingest.trace_dat.pages import Int64s, Pages, PageWalker, Walk
+from fastgup_trace.ingest.ring_buffer.losses import CpuStat, complete
+from fastgup_trace.ingest.ring_buffer.pages import Pages, PageWalker, Walk
+from fastgup_trace.ingest.unaligned import Int64s
 
 WINDOW_BYTES = 36 << 20
 """Pages that make a window: about 1 M events of 36 bytes."""
@@ -24,23 +24,31 @@ _FOREVER = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The records of one window in merged order: payload place and length in `pages.data`, time, CPU."""
+class Block:
+    """Bytes of whole ring-buffer pages and the file offset that they came from."""
 
-    pages: Pages
-    page: Int64s
-    start: Int64s
-    length: Int64s
-    ts: Int64s
-    cpu: Int64s
+    data: memoryview
+    offset: int
+    packed: bool
+    end: int
+    """Where the block ends in the file."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pages of one CPU of one instance, in blocks in time order; `instance` is empty for the top one."""
+
+    instance: str
+    cpu: int
+    page_bytes: int
+    blocks: Iterator[Block]
 
 
 @dataclass
 class _Reader:
     """The pages of one stream, read block after block; `reached` is the first time of the last page read."""
 
-    stream: Stream
-    source: Iterator[Block]
+    source: Source
     reached: int = -1
     first_ts: int = -1
     last_ts: int = -1
@@ -51,33 +59,33 @@ class _Reader:
 
 
 class Merger:
-    """Reads the streams of a container; `losses` fills as the windows go by."""
+    """Merges sources; `losses` fills as the windows go by, `stats` are what the tracer itself counted for each."""
 
     def __init__(
-        self, container: Container, walker: PageWalker, clock: str | None, losses: list[Loss], progress: Progress | None
+        self,
+        sources: Iterable[Source],
+        stats: Iterable[CpuStat],
+        walker: PageWalker,
+        losses: list[Loss],
+        size_bytes: int,
+        progress: Progress | None,
     ) -> None:
-        self._container, self._walker, self._losses, self._progress = container, walker, losses, progress
-        self._readers = [self._reader(stream) for stream in sorted(container.streams, key=lambda s: s.cpu)]
-        self._stats = parse_cpu_stats(container.options.get(CPUSTAT, ()), clock)
+        self._walker, self._losses, self._progress, self._size_bytes = walker, losses, progress, size_bytes
+        self._readers = [_Reader(source) for source in sorted(sources, key=lambda s: s.cpu)]
+        self._stats = stats
         self._read_bytes = 0
-
-    def _reader(self, stream: Stream) -> _Reader:
-        cursor = self._container.cursor(stream.offset)
-        cursor.data = cursor.data[: stream.end]
-        unpack = self._container.unpack if stream.packed else None
-        return _Reader(stream, blocks(cursor, stream.size, unpack, stream.page_bytes, f"CPU {stream.cpu}"))
 
     def _read_block(self, number: int) -> int:
         """Take the next block of a stream; returns how many bytes of pages with records it has."""
         reader = self._readers[number]
-        block = next(reader.source, None)
+        block = next(reader.source.blocks, None)
         if block is None:
             reader.done = True
             return 0
         if self._progress is not None:
             self._read_bytes = max(self._read_bytes + block.end - block.offset, 0)
-            self._progress(min(self._read_bytes, len(self._container.data)), len(self._container.data))
-        size = reader.stream.page_bytes
+            self._progress(min(self._read_bytes, self._size_bytes), self._size_bytes)
+        size = reader.source.page_bytes
         count = len(block.data) // size
         inner = np.arange(count, dtype=np.int64) * size
         plain = not block.packed
@@ -98,7 +106,7 @@ class Merger:
             before = reader.reached if page == 0 else int(ts[page - 1])
             found = f"one at {ts[page]}"
             self._walker.fail(
-                pages, page, page * size, f"a page of CPU {reader.stream.cpu} at {before} ns or later", found
+                pages, page, page * size, f"a page of CPU {reader.source.cpu} at {before} ns or later", found
             )
         reader.reached = int(ts[-1])
         reader.waiting.append(pages)
@@ -161,8 +169,12 @@ class Merger:
         inside = np.flatnonzero((records.ts >= before) & (records.ts < until))
         order = inside[np.argsort(records.ts[inside], kind="stable")]
         page = records.page[order]
-        cpus = np.array([reader.stream.cpu for reader in self._readers], np.int64)
-        return Batch(pages, page, records.start[order], records.length[order], records.ts[order], cpus[stream[page]])
+        cpus = np.array([reader.source.cpu for reader in self._readers], np.int64)
+
+        def place(row: int) -> str:
+            return self._walker.place(pages, int(page[row]), int(records.start[order[row]]))
+
+        return Batch(data, records.start[order], records.length[order], records.ts[order], cpus[stream[page]], place)
 
     def _check_order(self, pages: Pages, walk: Walk, last_ts: Int64s) -> None:
         """Raise RecordingError where the times of a CPU decrease: from page to page, or at an absolute stamp."""
@@ -181,7 +193,7 @@ class Merger:
             self._backwards(pages, int(records.page[row]), place, int(records.ts[row - 1]), int(records.ts[row]))
 
     def _backwards(self, pages: Pages, page: int, place: int, before: int, found: int) -> None:
-        cpu = self._readers[int(pages.stream[page])].stream.cpu
+        cpu = self._readers[int(pages.stream[page])].source.cpu
         self._walker.fail(pages, page, place, f"a record of CPU {cpu} at {before} ns or later", f"one at {found}")
 
     def _note_losses(self, pages: Pages, walk: Walk, last_ts: Int64s, before: int, until: int) -> None:
@@ -193,7 +205,7 @@ class Merger:
             same = page > 0 and pages.stream[page - 1] == pages.stream[page]
             since, end = int(last_ts[page - 1]) if same else reader.last_ts, int(first_ts[page])
             count = int(walk.missed_count[page])
-            loss = Loss(reader.stream.cpu, since if since >= 0 else end, end, count if count >= 0 else None)
+            loss = Loss(reader.source.cpu, since if since >= 0 else end, end, count if count >= 0 else None)
             self._losses.append(loss)
             reader.marked.append(loss)
 
@@ -202,7 +214,7 @@ class Merger:
         stats = {(stat.instance, stat.cpu): stat for stat in self._stats}
         end = max((reader.last_ts for reader in self._readers), default=0)
         for reader in self._readers:
-            stat = stats.pop((reader.stream.instance, reader.stream.cpu), None)
+            stat = stats.pop((reader.source.instance, reader.source.cpu), None)
             if stat is not None and reader.last_ts >= 0:
                 marked = {id(loss) for loss in reader.marked}
                 self._losses[:] = [loss for loss in self._losses if id(loss) not in marked]

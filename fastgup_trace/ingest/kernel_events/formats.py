@@ -1,4 +1,4 @@
-"""The kernel's format texts: events/*/format, events/header_page and events/header_event.
+"""The kernel's format texts, events/*/format: what fields an event has and where a record holds them.
 
 An event's text is parsed when its first record is met: a file has some 2,000, of which 50 occur.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fastgup_trace.errors import RecordingError
-from fastgup_trace.ingest.trace_dat.cursor import ADVICE
+from fastgup_trace.ingest.cursor import ADVICE
 
 _FIELD = re.compile(
     r"\s*field:(?P<declaration>[^;]+);\s*offset:(?P<offset>\d{1,7});\s*size:(?P<size>\d{1,7});(?:\s*signed:(?P<signed>[01]);)?\s*"
@@ -51,18 +51,7 @@ class Format:
     symbols: frozenset[str]
 
 
-@dataclass(frozen=True)
-class PageHeader:
-    """Where a sub-buffer has its time, its commit word and its data; from events/header_page."""
-
-    timestamp_offset: int
-    commit_offset: int
-    commit_bytes: int
-    data_offset: int
-    data_bytes: int
-
-
-def _fields(text: str, where: str) -> Iterator[Field]:
+def parse_fields(text: str, where: str) -> Iterator[Field]:
     for line in text.split("\n"):
         if not line.strip():
             continue
@@ -76,40 +65,6 @@ def _fields(text: str, where: str) -> Iterator[Field]:
         yield Field(
             declaration["name"], kind.strip(), count, int(match["offset"]), int(match["size"]), match["signed"] == "1"
         )
-
-
-def parse_page_header(text: str, where: str) -> PageHeader:
-    """Raises RecordingError unless the text has a time of 8 bytes, a commit word of 4 or 8, and data behind them."""
-    fields = {field.name: field for field in _fields(text, f"{where}: header_page")}
-    try:
-        time, commit, data = fields["timestamp"], fields["commit"], fields["data"]
-    except KeyError as missing:
-        raise RecordingError(f"{where}: header_page", f"a field {missing}", f"{sorted(fields)}", ADVICE) from None
-    sound = time.size == 8 and commit.size in (4, 8)
-    if not sound or time.offset + 8 > data.offset or commit.offset + commit.size > data.offset or data.size < 16:
-        raise RecordingError(
-            f"{where}: header_page", "timestamp, commit, data behind each other", repr(text[:120]), ADVICE
-        )
-    return PageHeader(time.offset, commit.offset, commit.size, data.offset, data.size)
-
-
-_HEADER_EVENT = {"type_len": 5, "time_delta": 27, "array": 32}
-_HEADER_TYPES = {"padding": 29, "time_extend": 30, "time_stamp": 31, "data max": 28}
-
-
-def check_event_header(text: str, where: str) -> None:
-    """Raise RecordingError unless events/header_event describes the one layout that kernels have had since 2.6.31."""
-    for name, bits in re.findall(r"(\w+)\s*:\s*(\d+) bits", text):
-        if _HEADER_EVENT.get(name) != int(bits):
-            raise RecordingError(
-                f"{where}: header_event", f"{_HEADER_EVENT.get(name, 'no')} bits of {name}", bits, ADVICE
-            )
-    found = re.findall(r"(padding|time_extend|time_stamp|data max)\s*(?:: type|type_len)\s*==\s*(\d+)", text)
-    for name, number in found:
-        if _HEADER_TYPES[name] != int(number):
-            raise RecordingError(f"{where}: header_event", f"{name} as type {_HEADER_TYPES[name]}", number, ADVICE)
-    if not {"padding", "time_extend", "data max"} <= {name for name, _ in found}:
-        raise RecordingError(f"{where}: header_event", "padding, time_extend and data max", repr(text[:120]), ADVICE)
 
 
 class Formats(Mapping[int, Format]):
@@ -152,7 +107,7 @@ def _distinct(fields: Iterable[Field]) -> Iterator[Field]:
 
 
 def _parse(system: str, match: re.Match[str], where: str) -> Format:
-    fields, end = tuple(_fields(match["fields"], where)), 0
+    fields, end = tuple(parse_fields(match["fields"], where)), 0
     for field in fields:
         if field.offset < end:
             raise RecordingError(where, f"{field.name} at offset {end} or behind", f"offset {field.offset}", ADVICE)

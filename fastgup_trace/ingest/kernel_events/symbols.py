@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgup_trace.errors import RecordingError
-from fastgup_trace.ingest.trace_dat.cursor import ADVICE
+from fastgup_trace.ingest.cursor import ADVICE
 
 # Names may hold any byte but blanks: assemblers make labels like `.L14472\x021`.
 _KALLSYMS = re.compile(rb"(?:[0-9a-fA-F]{8,16} [A-Za-z?-] [^\s\0]+(?:[ \t]+\[[!-~]+\])?[ \t]*\n)*\0?")

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fastgup_trace.ingest.trace_dat.formats import Field, Format
-from fastgup_trace.ingest.trace_dat.pages import Int64s, words
-from fastgup_trace.ingest.trace_dat.symbols import Symbols
+from fastgup_trace.ingest.kernel_events.formats import Field, Format
+from fastgup_trace.ingest.kernel_events.symbols import Symbols
+from fastgup_trace.ingest.unaligned import Int64s, words
 
 Column: TypeAlias = "pa.Array[Any]"
 

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fastgup_trace.errors import RecordingError
+from fastgup_trace.ingest.cursor import ADVICE
+from fastgup_trace.ingest.kernel_events.fields import Column, Context, Rows, decode
+from fastgup_trace.ingest.kernel_events.formats import Field, Format, Formats
 from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
-from fastgup_trace.ingest.trace_dat.cursor import ADVICE
-from fastgup_trace.ingest.trace_dat.fields import Column, Context, Rows, decode
-from fastgup_trace.ingest.trace_dat.formats import Field, Format, Formats
-from fastgup_trace.ingest.trace_dat.pages import Int64s, words
-from fastgup_trace.ingest.trace_dat.windows import Batch
+from fastgup_trace.ingest.unaligned import Int64s, words
 
 _COMMON = {"common_type": (0, 2), "common_flags": (2, 1), "common_preempt_count": (3, 1), "common_pid": (4, 4)}
 """struct trace_entry as it has been since 2.6.31: place and size."""
 
 FUNCTION = "function"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Records of a window in merged order: where each one's payload (struct trace_entry and fields) lies in `data`."""
+
+    data: NDArray[np.uint8]
+    """With 8 spare bytes at its end."""
+    start: Int64s
+    length: Int64s
+    ts: Int64s
+    cpu: Int64s
+    place: Callable[[int], str]
+    """Row -> where the recording has it, for errors: `offset 4711`."""
 
 
 class EventDecoder:
@@ -32,7 +47,7 @@ class EventDecoder:
 
     def window(self, batch: Batch) -> Window:
         """Decode a batch. Raises RecordingError for a format that does not parse, or (`strict`) is missing."""
-        data, order = batch.pages.data, self._context.order
+        data, order = batch.data, self._context.order
         ids = words(data, batch.start, f"{order}u2").astype(np.uint16)
         by_id = np.argsort(ids, kind="stable")
         edges = np.flatnonzero(np.diff(ids[by_id])) + 1
@@ -63,9 +78,7 @@ class EventDecoder:
 
     def _unknown(self, number: int, batch: Batch, row: int) -> None:
         if self._strict:
-            page = int(batch.page[row])
-            byte = int(batch.start[row]) - page * batch.pages.page_bytes
-            where = f"{self._path}: offset {int(batch.pages.offset[page]) + byte}"
+            where = f"{self._path}: {batch.place(row)}"
             raise RecordingError(where, "a record of an event whose format the file has", f"event {number}", ADVICE)
 
     def _check_common(self, format_: Format) -> None:
@@ -96,13 +109,13 @@ class EventDecoder:
         fits = batch.length[rows] >= ip.offset + ip.size
         place = np.where(fits, batch.start[rows] + ip.offset, 0)
         return np.where(
-            fits, words(batch.pages.data, place, f"{self._context.order}u{ip.size}").astype(np.uint64), np.uint64(0)
+            fits, words(batch.data, place, f"{self._context.order}u{ip.size}").astype(np.uint64), np.uint64(0)
         )
 
     def _table(
         self, format_: Format, fields: frozenset[str] | None, batch: Batch, rows: Int64s
     ) -> tuple[pa.Table, int]:
-        data, order, start = batch.pages.data, self._context.order, batch.start[rows]
+        data, order, start = batch.data, self._context.order, batch.start[rows]
         columns: dict[str, Column] = {
             "common_seq": pa.array(rows + self._seq),
             "common_ts_ns": pa.array(batch.ts[rows]),
