@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,5 +42,4 @@ from numba import njit  # noqa: E402
 
 def compiled(function: F) -> F:
     """`function` as machine code that lets other threads run; compiled at its first call, kept for later processes."""
-    made: F = njit(cache=_CACHE, nogil=True, error_model="numpy")(function)
-    return made
+    return cast("F", njit(cache=_CACHE, nogil=True, error_model="numpy")(function))
