@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastgup_replay.mechanisms import DEFAULT
 from fastgup_replay.outcome import Outcome, read_outcome, write_outcome
@@ -21,8 +21,6 @@ from fastgup_trace.ingest.records import Progress
 from fastgup_trace.tables import Capture, read_capture, write_capture
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from fastgup_replay.validate import Row
 
 __all__ = [
@@ -41,22 +39,44 @@ __all__ = [
 
 def ingest_recording(
     *recordings: Path | str,
+    folder: Path | str | None = None,
+    force: bool = False,
     format: str | None = None,
     meta: Path | None = None,
+    kallsyms: Path | None = None,
+    strict: bool = False,
+    keep_raw: bool = False,
     progress: Progress | None = None,
-    raw: dict[str, pa.Table] | None = None,
 ) -> Capture:
     """The capture of a recording: a file's path, or `dataset:NAME` of the catalogue.
 
     (`fastgup_trace.ingest` is the package that reads the formats.)
 
+    With `folder` the capture is written there as it is made, whatever its size (`force` replaces one that is there,
+    `keep_raw` keeps all fields of all events too, under raw/); without, it is in memory.
     `format` names the format where its content should not decide; `meta` is the folder with meta.json and the
-    counters, by default the recording's own; `raw`, where given, is filled with every event's records.
-    Raises RecordingError for a recording that can't be read, UsageError for a name that does not exist.
+    counters, by default the recording's own; `kallsyms` a copy of /proc/kallsyms for recordings without symbols;
+    `strict` refuses a recording that is cut instead of taking what is whole.
+    Raises RecordingError for a recording that can't be read, UsageError for a name that does not exist, CaptureError
+    for a folder that can't be made.
     """
-    from fastgup_trace.ingest import ingest as read
+    from fastgup_trace.ingest import Sink, ingest
+    from fastgup_trace.tables import CaptureWriter, Collected
 
-    return read([_path(name) for name in recordings], format=format, meta=meta, progress=progress, raw=raw)
+    paths = [_path(name) for name in recordings]
+
+    def read(sink: Sink) -> dict[str, Any]:
+        return ingest(
+            paths, sink, format=format, meta=meta, kallsyms=kallsyms, strict=strict, keep_raw=keep_raw,
+            progress=progress,
+        )  # fmt: skip
+
+    if folder is None:
+        collected = Collected()
+        return collected.capture(read(collected))
+    with CaptureWriter(Path(folder), force=force) as writer:
+        writer.finish_capture(read(writer))
+    return read_capture(Path(folder))
 
 
 def _path(name: Path | str) -> Path:

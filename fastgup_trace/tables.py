@@ -9,17 +9,18 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
-import pyarrow.feather as feather
 
 from fastgup_trace.errors import CaptureError, SchemaError
 from fastgup_trace.schema import CAPTURE_VERSION, TABLES, check
+from fastgup_trace.table_files import TableFile, read_table
 
 CAPTURE_JSON = "capture.json"
 
@@ -65,12 +66,62 @@ def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
     if not path.exists():
         return schema.empty_table()
     try:
-        table = feather.read_table(path, memory_map=True)
+        table = read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise CaptureError(str(path), "an Arrow file", str(error).splitlines()[0], "make the folder again") from None
     if table.schema != schema:
         raise SchemaError(str(path), f"columns {schema.names}", f"{table.schema.names}", "make the folder again")
     return table
+
+
+class FolderWriter:
+    """A folder of tables and documents that is there whole after `finish`, or not at all.
+
+    It is made under a temporary name beside its place and renamed. Raises CaptureError, at once and again in `finish`,
+    if something is there and `force` is not given, or if what is there is not such a folder.
+    """
+
+    def __init__(self, folder: Path, documents: Collection[str], *, force: bool = False) -> None:
+        self._folder, self._documents, self._force = folder, documents, force
+        self._files = dict[str, TableFile]()
+        self._refuse()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+
+    def _refuse(self) -> None:
+        refuse_existing(self._folder, self._force)
+        if self._folder.exists() and not _is_ours(self._folder, self._documents):
+            expected, found = "a capture or outcome to replace", "something else"
+            raise CaptureError(str(self._folder), expected, found, "choose another name")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            with suppress(OSError, pa.ArrowException):  # a full disk was told before
+                file.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def append(self, name: str, table: pa.Table) -> None:
+        """More rows of the table `name`; a table without rows has no file."""
+        if not len(table):
+            return
+        if name not in self._files:
+            path = self.scratch / f"{name}.arrow"
+            path.parent.mkdir(exist_ok=True)
+            self._files[name] = TableFile(path, table.schema.metadata)
+        self._files[name].append(table)
+
+    def finish(self, documents: Mapping[str, object]) -> None:
+        for file in self._files.values():
+            file.close()
+        for name, document in documents.items():
+            text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+            (self.scratch / name).write_text(text, encoding="utf-8")
+        self._refuse()
+        self.scratch.chmod(0o777 & ~_umask())
+        _swap(self.scratch, self._folder)
 
 
 def write_folder(
@@ -80,27 +131,13 @@ def write_folder(
 
     Raises CaptureError if something is there and `force` is not given, or if what is there is not such a folder.
     """
-    refuse_existing(folder, force)
-    if folder.exists() and not _is_ours(folder, documents):
-        raise CaptureError(str(folder), "a capture or outcome to replace", "something else", "choose another name")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        scratch.chmod(0o777 & ~_umask())
+    with FolderWriter(folder, documents, force=force) as writer:
         for name, table in tables.items():
-            if len(table):
-                path = scratch / f"{name}.arrow"
-                path.parent.mkdir(exist_ok=True)
-                feather.write_feather(table, path, compression="lz4")
-        for name, document in documents.items():
-            (scratch / name).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        _swap(scratch, folder)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+            writer.append(name, table)
+        writer.finish(documents)
 
 
-def _is_ours(folder: Path, documents: Mapping[str, object]) -> bool:
+def _is_ours(folder: Path, documents: Collection[str]) -> bool:
     """Whether a folder is empty or holds what `documents` would replace, so that --force can lose no other."""
     return folder.is_dir() and (not any(folder.iterdir()) or all((folder / name).is_file() for name in documents))
 
@@ -161,14 +198,54 @@ def read_document(folder: Path, name: str, kind: str, advice: str) -> dict[str, 
     return document
 
 
-def write_capture(
-    folder: Path, capture: Capture, raw: Mapping[str, pa.Table] | None = None, *, force: bool = False
-) -> None:
-    """Write a capture; `raw` are further tables, one an event, kept under raw/."""
-    for name, table in capture.tables.items():
-        check(name, table)
-    tables = {**capture.tables, **{f"raw/{name}": table for name, table in (raw or {}).items()}}
-    write_folder(folder, tables, {CAPTURE_JSON: {"version": CAPTURE_VERSION, **capture.provenance}}, force=force)
+class CaptureWriter(FolderWriter):
+    """Writes a capture as its rows come; tables named `raw/EVENT` may be of any columns."""
+
+    def __init__(self, folder: Path, *, force: bool = False) -> None:
+        super().__init__(folder, (CAPTURE_JSON,), force=force)
+
+    def append(self, name: str, table: pa.Table) -> None:
+        if not name.startswith("raw/"):
+            check(name, table)
+        super().append(name, table)
+
+    def finish_capture(self, provenance: Mapping[str, Any]) -> None:
+        self.finish({CAPTURE_JSON: {"version": CAPTURE_VERSION, **provenance}})
+
+
+class Collected:
+    """The rows of a capture in memory, as they come."""
+
+    scratch: Path | None = None
+
+    def __init__(self) -> None:
+        self._parts = dict[str, list[pa.Table]]()
+
+    def append(self, name: str, table: pa.Table) -> None:
+        self._parts.setdefault(name, []).append(table)
+
+    def table(self, name: str) -> pa.Table:
+        """All rows; of a capture's table that has none, the empty table. Raises KeyError for any other name."""
+        parts = self._parts.get(name) or [TABLES[name].empty_table()]
+        return (
+            parts[0] if len(parts) == 1 else pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
+        )
+
+    def capture(self, provenance: dict[str, Any]) -> Capture:
+        return Capture(provenance, {name: self.table(name) for name in TABLES})
+
+    @property
+    def raw(self) -> dict[str, pa.Table]:
+        """The tables `raw/NAME`, by NAME."""
+        return {name.removeprefix("raw/"): self.table(name) for name in self._parts if name.startswith("raw/")}
+
+
+def write_capture(folder: Path, capture: Capture, *, force: bool = False) -> None:
+    """Write a capture that is at hand."""
+    with CaptureWriter(folder, force=force) as writer:
+        for name, table in capture.tables.items():
+            writer.append(name, table)
+        writer.finish_capture(capture.provenance)
 
 
 def read_capture(folder: Path) -> Capture:

@@ -8,10 +8,13 @@ brackets: `target_cpus=[0xe]`. Every record of an event has the fields of its fi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 
 from fastgup_trace import probes
-from fastgup_trace.probes import Context
+from fastgup_trace.probes import Context, Part
+from fastgup_trace.schema import TABLES
 
 Value = int | str | list[int] | None
 
@@ -57,7 +60,15 @@ def _column(name: str, rows: list[dict[str, Value]]) -> pa.Array:
 
 def tables(text: str, **context: object) -> dict[str, pa.Table]:
     """The capture tables of these lines on a machine with `context`."""
-    return probes.to_tables(by_hand(text), Context(**context))  # type: ignore[arg-type]
+    return tables_of(by_hand(text), Context(**context))  # type: ignore[arg-type]
+
+
+def tables_of(events: Mapping[str, pa.Table], context: Context | None = None) -> dict[str, pa.Table]:
+    """The capture tables of a recording that is one part."""
+    found: dict[str, pa.Table] = {}
+    for tables in probes.to_tables([Part(events)], context or Context()):
+        found.update(tables)
+    return {name: found.get(name, schema.empty_table()) for name, schema in TABLES.items()}
 
 
 def column(table: pa.Table, *names: str) -> list[object]:

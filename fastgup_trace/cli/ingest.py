@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from fastgup_trace.tables import Capture
 
 NAME = "ingest"
@@ -33,23 +32,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--meta", type=Path, metavar="DIR", help="where meta.json and the counters lie (default: beside it)"
     )
     parser.add_argument("--format", metavar="NAME", help="the recording's format (default: as its content says)")
+    parser.add_argument(
+        "--kallsyms", type=Path, metavar="FILE", help="a copy of /proc/kallsyms, for recordings without symbols"
+    )
+    parser.add_argument("--strict", action="store_true", help="refuse a recording that is cut")
+    parser.add_argument(
+        "--fail-on-loss", action="store_true", help="exit with 1 if events were lost, undecodable or cut off"
+    )
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     from fastgup_trace import api
     from fastgup_trace.cli.progress import progress_bar
+    from fastgup_trace.display import visible
     from fastgup_trace.tables import refuse_existing
 
     refuse_existing(args.output, args.force)
     started = time.monotonic()
-    raw: dict[str, pa.Table] | None = {} if args.keep_raw else None
     with progress_bar(Path(args.recordings[0]).name) as progress:
-        capture = api.ingest_recording(*args.recordings, format=args.format, meta=args.meta, progress=progress, raw=raw)
-    api.write_capture(args.output, capture, raw, force=args.force)
+        capture = api.ingest_recording(
+            *args.recordings, folder=args.output, force=args.force, format=args.format, meta=args.meta,
+            kallsyms=args.kallsyms, strict=args.strict, keep_raw=args.keep_raw, progress=progress,
+        )  # fmt: skip
     seconds = time.monotonic() - started
     print(json.dumps(summary(capture, seconds), indent=1) if args.json else _text(args.output, capture, seconds))
-    return 0
+    for damage in capture.provenance["damage"]:
+        print(f"fastgup-trace: warning: {visible(_sentence(damage))}", file=sys.stderr)
+    return 1 if args.fail_on_loss and _is_incomplete(capture.provenance) else 0
+
+
+def _sentence(damage: dict[str, str]) -> str:
+    return f"{damage['where']}: expected {damage['expected']}, found {damage['found']}; what is before it was read"
+
+
+def _is_incomplete(found: dict[str, Any]) -> bool:
+    """Whether some event that happened is not in the capture."""
+    return bool(found["lost"] or found["losses_unknown"] or found["undecodable"] or found["damage"])
 
 
 def summary(capture: Capture, seconds: float) -> dict[str, Any]:
@@ -63,6 +82,7 @@ def summary(capture: Capture, seconds: float) -> dict[str, Any]:
         "undecodable": found["undecodable"],
         "lost": found["lost"],
         "losses_unknown": found["losses_unknown"],
+        "damage": found["damage"],
         "bytes": sum(recording["bytes"] for recording in found["recordings"]),
         "seconds": round(seconds, 6),
         "start_ns": found["start_ns"],

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastgup_trace.errors import RecordingError, UsageError
 from fastgup_trace.ingest import ftrace_text, trace_dat
+from fastgup_trace.ingest.checksum import Checksum
+from fastgup_trace.ingest.parts import Parts, other_types
 from fastgup_trace.ingest.provenance import describe, find_machine
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted
-from fastgup_trace.ingest.sidecars import read_sidecars
-from fastgup_trace.probes import to_tables, wanted
+from fastgup_trace.ingest.sidecars import read_kallsyms, read_sidecars
+from fastgup_trace.probes import Part, to_tables, wanted
 from fastgup_trace.probes.catalog import is_wanted, trimmed
 from fastgup_trace.probes.known import enabled_in, known_from
-from fastgup_trace.schema import conform
-from fastgup_trace.tables import Capture
+from fastgup_trace.schema import TABLES, conform
 
 HEAD_BYTES: Final = 1 << 16
 
@@ -94,17 +94,31 @@ def find_format(name: str) -> Format:
     raise UsageError("--format", f"one of {', '.join(f.name for f in FORMATS)}", repr(name))
 
 
+class Sink(Protocol):
+    """Where a capture's rows go as they come: `tables.CaptureWriter`, `tables.Collected`."""
+
+    @property
+    def scratch(self) -> Path | None:
+        """A folder for what memory has no room for; None for the system's."""
+
+    def append(self, name: str, table: pa.Table) -> None: ...
+
+
 def ingest(
     paths: Sequence[Path],
+    sink: Sink,
     *,
     format: str | None = None,
     meta: Path | None = None,
+    kallsyms: Path | None = None,
+    strict: bool = False,
+    keep_raw: bool = False,
     progress: Progress | None = None,
-    raw: dict[str, pa.Table] | None = None,
-) -> Capture:
-    """The capture of a recording, with what lies beside it or in the folder `meta`.
+) -> dict[str, Any]:
+    """Put the tables of a recording into `sink`; returns the provenance, with what lay beside it or in `meta`.
 
-    `raw`, where given, is filled with all records of all events under names that are safe for files.
+    `keep_raw` adds the table `raw/EVENT` of all fields for each event. Memory is bounded by the size of a part (see
+    `parts`), not by that of the recording.
     Raises RecordingError for a damaged or unknown recording, UsageError for more than one.
     """
     if len(paths) != 1:
@@ -112,18 +126,25 @@ def ingest(
     path = paths[0]
     chosen = sniff(path) if format is None else find_format(format)
     sidecars = read_sidecars(path.parent if meta is None else meta)
-    recording = chosen.open(path, wanted=wanted() if raw is None else None, progress=progress)
-    read = _read(recording, keep_all=raw is not None)
-    machine = find_machine(recording, sidecars)
-    tables = to_tables(read.events, machine.context)
-    tables["lost"] = _lost(recording.losses)
-    if raw is not None:
-        raw.update(raw_names(read.raw))
-    leaves = leaf_calls(read.events)
-    found = {
-        "recordings": [
-            {"file": path.name, "sha256": _sha256(path), "bytes": recording.size_bytes, "format": recording.format}
-        ],
+    symbols = read_kallsyms(kallsyms)
+    with Checksum(path) as checksum:
+        recording = chosen.open(
+            path, wanted=None if keep_raw else wanted(), progress=progress, strict=strict, kallsyms=symbols
+        )
+        rows, leaves = Counter[str](), 0
+        with Parts(str(path), timed=recording.unit == "ns", scratch=sink.scratch) as parts:
+            read = _read(recording, parts, RawTables(str(path), sink) if keep_raw else None)
+            machine = find_machine(recording, sidecars)
+            for tables in to_tables(parts, machine.context):
+                for name, table in tables.items():
+                    sink.append(name, table)
+                    rows[name] += len(table)
+            leaves = sum(leaf_calls(part) for part in parts)
+        lost = _lost(recording.losses)
+        sink.append("lost", lost)
+        source = {"file": path.name, "sha256": checksum.hex(), "bytes": recording.size_bytes}
+    return {
+        "recordings": [{**source, "format": recording.format}],
         **describe(recording, sidecars, machine),
         "start_ns": read.span_ns[0] if read.span_ns else None,
         "end_ns": read.span_ns[1] if read.span_ns else None,
@@ -131,60 +152,58 @@ def ingest(
         "leaf_calls": leaves,
         "unwanted": {name: count for name, count in read.counts.most_common() if not is_wanted(name)},
         "undecodable": dict(read.undecodable),
-        "tables": {name: len(table) for name, table in tables.items()},
+        "damage": [
+            {"where": error.where, "expected": error.expected, "found": error.found} for error in recording.damage
+        ],
+        "tables": {name: rows[name] for name in TABLES} | {"lost": len(lost)},
+        "parts": len(parts),
         "probes": sorted(name for name in read.counts if is_wanted(name)),
         "known": known_from([*read.counts, *enabled_in(sidecars.meta)]),
     }
-    return Capture(found, tables)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass
 class _Read:
-    """All windows of a recording: the records that probes want, and what there was."""
+    """What there was in all windows of a recording."""
 
-    events: dict[str, pa.Table] = field(default_factory=dict)
-    raw: dict[str, pa.Table] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     undecodable: Counter[str] = field(default_factory=Counter)
     span_ns: tuple[int, int] | None = None
 
 
-def _read(recording: Recording, *, keep_all: bool) -> _Read:
-    read, parts = _Read(), dict[str, list[pa.Table]]()
+def _read(recording: Recording, parts: Parts, raw: RawTables | None) -> _Read:
+    """Read all windows: what probes want goes to `parts`, all of it to `raw`."""
+    read = _Read()
     for window in recording.windows:
         read.counts.update(window.counts)
         read.undecodable.update(window.undecodable)
-        for name, table in window.events.items():
-            if not len(table):
-                continue
-            first, last = table["common_ts_ns"][0].as_py(), table["common_ts_ns"][-1].as_py()
-            low, high = read.span_ns or (first, last)
-            read.span_ns = (min(low, first), max(high, last))
-            parts.setdefault(name, []).append(table if keep_all else trimmed(name, table))
-    tables = {name: _joined(str(recording.path), name, windows) for name, windows in parts.items()}
-    read.events.update({name: table for name, table in tables.items() if is_wanted(name)})
-    if keep_all:
-        read.raw.update(tables)
+        for table in window.events.values():
+            if len(table):
+                first, last = table["common_ts_ns"][0].as_py(), table["common_ts_ns"][-1].as_py()
+                low, high = read.span_ns or (first, last)
+                read.span_ns = (min(low, first), max(high, last))
+        parts.add({name: trimmed(name, table) for name, table in window.events.items() if is_wanted(name)})
+        if raw is not None:
+            for name, table in window.events.items():
+                raw.append(name, table)
+    parts.complete()
     return read
 
 
-def leaf_calls(events: Mapping[str, pa.Table]) -> int:
+def leaf_calls(part: Part) -> int:
     """Calls of the function graph whose return is the very next record of the recording.
 
     trace-cmd and the kernel show such a call in one line, as an entry: so are events counted here, and the returns that
     have no line of their own apart.
     """
-    if not {"funcgraph_entry", "funcgraph_exit"} <= events.keys():
+    if not {"funcgraph_entry", "funcgraph_exit"} <= part.events.keys():
         return 0
     keys = ["common_seq", "common_pid", "func.sym"]
-    entries, exits = (events[name] for name in ("funcgraph_entry", "funcgraph_exit"))
+    entries, exits = (part.events[name] for name in ("funcgraph_entry", "funcgraph_exit"))
     if not all(key in table.schema.names for key in keys for table in (entries, exits)):
         return 0
+    seq = entries["common_seq"]
+    entries = entries.filter(pc.and_(pc.greater_equal(seq, part.start_seq), pc.less(seq, part.end_seq)))
     following = exits.select(keys).set_column(0, "common_seq", pc.subtract(exits["common_seq"], 1))
     pairs = [
         table.select(keys).set_column(2, "func.sym", table["func.sym"].cast(pa.string()))
@@ -193,28 +212,27 @@ def leaf_calls(events: Mapping[str, pa.Table]) -> int:
     return len(pairs[0].join(pairs[1], keys, join_type="inner"))
 
 
-def _joined(where: str, event: str, windows: list[pa.Table]) -> pa.Table:
-    """The windows of one event as one table; a column that a window does not have is null there."""
-    if len(windows) == 1:
-        return windows[0]
-    try:
-        # Each window has dictionaries of its own; an Arrow file holds one a column.
-        return pa.concat_tables(windows, promote_options="permissive").unify_dictionaries()
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        found = str(error).splitlines()[0]
-        raise RecordingError(where, f"one type for each field of {event}", found, "record again") from None
+class RawTables:
+    """The records of all events, under names that are safe for files.
 
+    Anything but letters, digits, `.` `_` `-` becomes `_`, and equal names get a number. The table's metadata has the
+    event's own name.
+    """
 
-def raw_names(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-    """Event names as file names: anything but letters, digits, `.` `_` `-` becomes `_`, and equal ones get a number."""
-    result: dict[str, pa.Table] = {}
-    for name, table in sorted(tables.items()):
-        safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:120] or "_"
-        number, free = 2, safe
-        while free in result:
-            number, free = number + 1, f"{safe}_{number}"
-        result[free] = table.replace_schema_metadata({"event": name})
-    return result
+    def __init__(self, where: str, sink: Sink) -> None:
+        self._where, self._sink, self._names = where, sink, dict[str, str]()
+
+    def append(self, event: str, table: pa.Table) -> None:
+        if event not in self._names:
+            safe = re.sub(r"[^A-Za-z0-9._-]", "_", event).lstrip(".")[:120] or "_"
+            number, free, taken = 2, safe, set(self._names.values())
+            while free in taken:
+                number, free = number + 1, f"{safe}_{number}"
+            self._names[event] = free
+        try:
+            self._sink.append(f"raw/{self._names[event]}", table.replace_schema_metadata({"event": event}))
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise other_types(self._where, event, error) from None
 
 
 def _lost(losses: Sequence[Loss]) -> pa.Table:

@@ -9,6 +9,7 @@ kprobe_profile.before / .after       /sys/kernel/tracing/kprobe_profile: hits an
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Final
 from fastgup_trace.errors import RecordingError
 
 _BYTES_MAX: Final = 16 << 20
+_KALLSYMS_BYTES_MAX: Final = 256 << 20
 Counters = dict[str, list[int]]
 
 
@@ -58,6 +60,21 @@ def read_sidecars(folder: Path) -> Sidecars:
         kprobe_missed={name: change[0] for name, change in missed.items() if change[0]},
         tgids=_tgids(folder / "saved_tgids.txt"),
     )
+
+
+def read_kallsyms(path: Path | None) -> bytes:
+    """The text of a copy of /proc/kallsyms. Raises RecordingError for what is no such file."""
+    if path is None:
+        return b""
+    try:
+        size = path.stat().st_size
+        text = path.read_bytes() if size <= _KALLSYMS_BYTES_MAX else b""
+    except OSError as error:
+        raise RecordingError(str(path), "a file to read", error.strerror or str(error), "check its name") from None
+    if not re.match(rb"[0-9a-fA-F]{8,16} [A-Za-z?-] \S", text):
+        advice = "give a copy of /proc/kallsyms made as root"
+        raise RecordingError(str(path), "address, type and name in each line", repr(text[:40]), advice)
+    return text
 
 
 def _meta(path: Path) -> dict[str, Any]:

@@ -2,58 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
+from fastgup_trace.probes.assembly import Assembly
 from fastgup_trace.probes.catalog import PROBES, Probe, wanted
 from fastgup_trace.probes.context import Context
-from fastgup_trace.probes.faults import faults
-from fastgup_trace.probes.flushes import flushes
-from fastgup_trace.probes.gathers import gathers_and_tables, table_allocs
-from fastgup_trace.probes.hugepages import huge_pages
-from fastgup_trace.probes.ipis import ipis
-from fastgup_trace.probes.rcu import rcu_rows
-from fastgup_trace.probes.records import Records, by_function
-from fastgup_trace.probes.rows import Rows, Words, to_table
-from fastgup_trace.probes.spaces import Spaces, find_spaces, thread_groups
-from fastgup_trace.probes.syncs import syncs
-from fastgup_trace.probes.syscalls import find_calls
-from fastgup_trace.probes.tasks import switches, tasks
-from fastgup_trace.probes.walks import futexes, walks
-from fastgup_trace.schema import TABLES
+from fastgup_trace.probes.part import Part
+from fastgup_trace.probes.records import Records, by_function, names_of, probed_in
+from fastgup_trace.probes.rows import Words
+from fastgup_trace.probes.sightings import sightings, together
+from fastgup_trace.probes.spaces import find_spaces
 
-__all__ = ["PROBES", "Context", "Probe", "to_tables", "wanted"]
+__all__ = ["PROBES", "Context", "Part", "Probe", "to_tables", "wanted"]
 
 
-def to_tables(events: Mapping[str, pa.Table], context: Context) -> dict[str, pa.Table]:
-    """The tables of a capture (all but `lost`), each in `seq` order, from whole-recording records by event name."""
+def to_tables(parts: Iterable[Part], context: Context) -> Iterator[dict[str, pa.Table]]:
+    """The tables of a capture (all but `lost`) from a recording's parts, which are gone through three times.
+
+    First comes `mm`, whole; then, part after part, the rows of the others in `seq` order. Row numbers (`mm`, `gather`)
+    are those of the whole recording.
+    """
     words = Words()
-    records = Records(by_function(events), words)
-    spaces = find_spaces(records, context)
-    groups = thread_groups(records, context)
-    calls = find_calls(records, context)
-    gathers, frees = gathers_and_tables(records, context, calls)
-    built = {
-        "fault": faults(records, context),
-        "walk": walks(records, context),
-        "vma_op": calls.rows,
-        "gather": gathers,
-        "table_alloc": table_allocs(records, context),
-        "table_free": frees,
-        "sync": syncs(records),
-        "futex": futexes(records, context),
-        "thp": huge_pages(records),
-        "tlb_flush": flushes(records, context, gathers),
-        "ipi": ipis(records),
-        "rcu": rcu_rows(records),
-        "sched": switches(records, spaces),
-        "task": tasks(records, spaces, groups),
-    }
-    tables = {name: to_table(name, _with_mm(rows, spaces), words) for name, rows in built.items()}
-    return {**{name: schema.empty_table() for name, schema in TABLES.items()}, **tables, "mm": spaces.table}
+    probed = frozenset[str]().union(*(probed_in(part.events) for part in parts))
+    recorded = frozenset[str]().union(*(names_of(part.events, probed) for part in parts))
 
+    def records(part: Part) -> Records:
+        return Records(by_function(part.events, probed), words, recorded)
 
-def _with_mm(rows: Rows, spaces: Spaces) -> Rows:
-    """`mm` by the row's own pointer, else by its thread."""
-    return rows.having(mm=spaces.of(rows, rows["pointer"]))
+    found = together(sightings(part, records(part), context) for part in parts)
+    spaces = find_spaces(found, context, words)
+    yield {"mm": spaces.table}
+    assembly = Assembly(context, words, spaces)
+    for part in parts:
+        yield assembly.tables(part, records(part))

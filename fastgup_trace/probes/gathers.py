@@ -32,9 +32,8 @@ BATCH_CALLBACK: Final = "tlb_remove_table_rcu"
 
 def gathers_and_tables(records: Records, context: Context, calls: Calls) -> tuple[Rows, Rows]:
     """Rows of `gather` and of `table_free`; `gather` of a table is the row number of its gather."""
-    tables = _instrumented_tables(records, context)
-    if len(tables):
-        gathers, tables = _gathers_of_tables(records, tables)
+    if "table_free" in records:
+        gathers, tables = _gathers_of_tables(records, _instrumented_tables(records, context))
     else:
         gathers, tables = _probed(records)
     return gathers.having(cause=_cause(records, context, calls, gathers)), tables
@@ -56,7 +55,7 @@ def _probed(records: Records) -> tuple[Rows, Rows]:
     begins = records.rows("tlb_gather_mmu", "tlb_gather_mmu_fullmm", fields=("tlb", "mm", "users"))
     ends = records.rows("tlb_finish_mmu", fields=("tlb", "mm", "users", "batch", "start", "end", "bits"))
     frees = records.rows("tlb_remove_table", fields=("tlb", "table", "mm", "batch", "users"))
-    if not len(ends):
+    if "tlb_finish_mmu" not in records:
         return Rows(), _without_gather(frees)
     key = joint(
         *(np.concatenate(parts) for parts in zip(*((r.thread, r["tlb"]) for r in (begins, ends, frees)), strict=True))

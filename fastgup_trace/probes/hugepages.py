@@ -30,7 +30,8 @@ def _split_pmds(records: Records) -> Rows:
     end = match(begin.thread, begin["seq"], finish.thread, finish["seq"])
     instrumented = begin.having(end_ns=finish.at("ts_ns", end), address=begin["addr"], pointer=begin["mm"])
     # The instrumentation sits inside pmdp_splitting_flush: not both.
-    functions = Rows() if len(begin) else records.rows("pmdp_splitting_flush", fields=("address",)).having(pointer=NULL)
+    functions = records.rows("pmdp_splitting_flush", fields=("address",)).having(pointer=NULL)
+    functions = Rows() if "thp_split_ipi" in records else functions
     invalidated = records.rows("pmdp_invalidate", fields=("mm", "addr"))
     around = records.rows("__split_huge_pmd")
     done = records.rows("__split_huge_pmd_ret")

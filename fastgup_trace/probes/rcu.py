@@ -25,7 +25,7 @@ def _queues(records: Records) -> Rows:
     rows = stack([plain, traced.having(head=traced["rhp"], flavor=traced["rcuname"])])
     rows = rows.having(func=rows["func.sym"])
     batches = records.rows("table_batch_flush", fields=("mm", "batch", "nr"))
-    if not len(rows):
+    if not records.like("call_rcu", "rcu_callback"):
         return batches.having(
             phase=records.code("queue"), func=records.code(BATCH_CALLBACK), head=batches["batch"], pointer=batches["mm"]
         )
@@ -42,7 +42,7 @@ def _invocations(records: Records) -> Rows:
     freed = records.rows("table_batch_freed", fields=("batch", "nr"))
     probed = records.rows(BATCH_CALLBACK, fields=("head", "nr"))
     rows = records.rows("rcu_invoke_callback", fields=("rcuname", "rhp", "func.sym"))
-    if len(rows):
+    if "rcu_invoke_callback" in records:
         # The callback's own record is the next of that head on the CPU.
         own = stack([freed.having(head=freed["batch"]), probed])
         nr = next_after(own["head"], own["seq"], rows["rhp"], rows["seq"])
@@ -53,7 +53,7 @@ def _invocations(records: Records) -> Rows:
             head=rows["rhp"], func=rows["func.sym"], flavor=rows["rcuname"], nr=np.where(mine, own.at("nr", nr), NULL)
         )
         return rows.having(phase=invoke, pointer=NO_MM)
-    if len(probed):
+    if BATCH_CALLBACK in records:
         return probed.having(phase=invoke, func=callback, pointer=NO_MM)
     return freed.having(phase=invoke, func=callback, head=freed["batch"], pointer=NO_MM)
 
@@ -82,12 +82,14 @@ def _grace_periods(records: Records) -> Rows:
 
 def _ticks(records: Records) -> Rows:
     """The scheduler's tick: rcu_utilization says so, else the architecture's timer interrupt."""
-    rows = records.rows("rcu_utilization", fields=("s",))
-    rows = rows.take(np.flatnonzero(rows["s"] == records.code(TICK)))
-    if not len(rows):
+    # The recording keeps of the first two what tells of ticks only (catalog.ONLY).
+    if "rcu_utilization" in records:
+        rows = records.rows("rcu_utilization", fields=("s",))
+        rows = rows.take(np.flatnonzero(rows["s"] == records.code(TICK)))
+    elif "irq_handler_entry" in records:
         rows = records.rows("irq_handler_entry", fields=("name",))
         rows = rows.take(np.flatnonzero(rows["name"] == records.code(TIMER)))
-    if not len(rows):
+    else:
         rows = records.rows("local_timer_entry")
     return rows.having(phase=records.code("tick"), pointer=NO_MM)
 

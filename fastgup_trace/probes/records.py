@@ -51,47 +51,77 @@ SYNONYMS: Final = {
 }
 
 
-def by_function(events: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+_TRACED: Final = (("funcgraph_entry", ""), ("funcgraph_exit", "_ret"))
+
+
+def probed_in(events: Mapping[str, pa.Table]) -> frozenset[str]:
+    """The events that are none of the function tracers'."""
+    return frozenset(name for name in events if not name.startswith("function:") and not _is_graph(name))
+
+
+def names_of(events: Mapping[str, pa.Table], probed: frozenset[str]) -> frozenset[str]:
+    """The names of those events that have records, as `by_function` names them."""
+    found = {name.removeprefix("function:") for name, table in events.items() if len(table) and not _is_graph(name)}
+    for event, suffix in _TRACED:
+        if event in events and "func.sym" in events[event].schema.names:
+            found |= {f"{symbol}{suffix}" for symbol in pc.unique(_texts(events[event]["func.sym"])).to_pylist()}
+    return frozenset(name for name in found if name in probed or name.removesuffix("_ret") not in probed)
+
+
+def _is_graph(event: str) -> bool:
+    return event.startswith("funcgraph_")
+
+
+def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.string()).drop_null()
+
+
+def by_function(events: Mapping[str, pa.Table], probed: frozenset[str]) -> dict[str, pa.Table]:
     """The function tracers' records as events of the function's name: `X` its entry, `X_ret` its return.
 
-    Where a probe of that name recorded too, it has the arguments, and the function tracer's records are left out.
+    Where a probe of that name (one of `probed`) recorded too, it has the arguments, and the function tracer's records
+    are left out.
     """
-    plain = {name: table for name, table in events.items() if not name.startswith(("function:", "funcgraph_"))}
+    plain = {name: events[name] for name in probed_in(events)}
     found: dict[str, pa.Table] = {}
     for name, table in events.items():
         if name.startswith("function:"):
             found[name.removeprefix("function:")] = table
-    for event, suffix in (("funcgraph_entry", ""), ("funcgraph_exit", "_ret")):
+    for event, suffix in _TRACED:
         if event in events and "func.sym" in events[event].schema.names:
             # Its func is the traced function, not an argument of the same name (call_rcu's callback).
             symbols = events[event]["func.sym"].cast(pa.string())
             table = events[event].drop_columns([c for c in ("func", "func.sym") if c in events[event].schema.names])
             for symbol in pc.unique(symbols).drop_null().to_pylist():
                 found[f"{symbol}{suffix}"] = table.filter(pc.equal(symbols, symbol))
-    return {**{name: table for name, table in found.items() if name.removesuffix("_ret") not in plain}, **plain}
+    return {**{name: table for name, table in found.items() if name.removesuffix("_ret") not in probed}, **plain}
 
 
 @dataclass(frozen=True)
 class Records:
-    """All records of a recording that a probe wants, by event name."""
+    """Records of a recording, or a part of it, that a probe wants, by event name."""
 
     events: Mapping[str, pa.Table]
     words: Words
+    recorded: frozenset[str] | None = None
+    """The events that the whole recording has records of; None: those of `events`."""
 
     def __contains__(self, event: str) -> bool:
         return event in self.names
 
     @cached_property
     def names(self) -> frozenset[str]:
+        if self.recorded is not None:
+            return self.recorded
         return frozenset(name for name, table in self.events.items() if len(table))
 
     def like(self, *patterns: str) -> list[str]:
-        """The events that have records and match a name or a prefix that ends in `*`, in the order of the patterns."""
+        """The recording's events that match a name or a prefix that ends in `*`, in the order of the patterns."""
         return [name for pattern in patterns for name in sorted(self.names) if matches(pattern, name)]
 
     def rows(self, *patterns: str, fields: tuple[str, ...] = ()) -> Rows:
         """The records of these events in `seq` order, with `event` and `fields` (NULL where an event lacks one)."""
-        return stack([self._event(name, fields) for name in self.like(*patterns)])
+        return stack([self._event(name, fields) for name in self.like(*patterns) if name in self.events])
 
     def _event(self, name: str, fields: tuple[str, ...]) -> Rows:
         table = self.events[name]

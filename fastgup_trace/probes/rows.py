@@ -155,21 +155,48 @@ def masks_of(values: Ints, words: Words) -> Ints:
     return codes[inverse.reshape(-1)] if len(values) else values
 
 
-def to_table(name: str, rows: Rows, words: Words) -> pa.Table:
+class Dictionaries:
+    """The dictionary of each text column of each table, which grows from part to part and never changes."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+        self._codes = dict[tuple[str, str], list[int]]()
+        self._places = dict[tuple[str, str], Ints]()
+
+    def encode(self, table: str, column: str, values: Ints) -> pa.Array:
+        """Codes of words as a dictionary array."""
+        null = values == NULL
+        used = np.unique(values[~null])
+        codes = self._codes.setdefault((table, column), [])
+        places = self._places.get((table, column), np.zeros(0, np.int64))
+        if len(places) < len(self._words.texts):
+            places = np.append(places, np.full(len(self._words.texts) - len(places), -1))
+        new = used[places[used] < 0]
+        places[new] = len(codes) + np.arange(len(new))
+        codes.extend(new.tolist())
+        self._places[table, column] = places
+        indices = np.where(null, 0, values)
+        indices = np.where(null, 0, places[indices]) if len(places) else indices
+        dictionary = pa.array([self._words.texts[code] for code in codes], pa.string())
+        return pa.DictionaryArray.from_arrays(pa.array(indices.astype(np.int32), mask=null), dictionary)
+
+
+def to_table(name: str, rows: Rows, words: Words, dictionaries: Dictionaries | None = None) -> pa.Table:
     """`rows` as the capture table `name`; a row without `evidence` is observed."""
+    dictionaries = dictionaries or Dictionaries(words)
     rows = rows.having(evidence=np.where(rows["evidence"] == NULL, words.code("observed"), rows["evidence"]))
-    columns = {f.name: _from_ints(rows[f.name], f.type, words) for f in TABLES[name] if f.name in rows.columns}
+    columns = {
+        f.name: dictionaries.encode(name, f.name, rows[f.name])
+        if f.type == TEXT
+        else _from_ints(rows[f.name], f.type, words)
+        for f in TABLES[name]
+        if f.name in rows.columns or f.type == TEXT
+    }
     return conform(name, columns, len(rows))
 
 
 def _from_ints(values: Ints, kind: pa.DataType, words: Words) -> pa.Array:
     null = values == NULL
-    if kind == TEXT:
-        used, codes = np.unique(values[~null], return_inverse=True)
-        indices = np.zeros(len(values), np.int32)
-        indices[~null] = codes.reshape(-1)
-        dictionary = pa.array([words.texts[code] for code in used.tolist()], pa.string())
-        return pa.DictionaryArray.from_arrays(pa.array(indices, mask=null), dictionary)
     if kind == MASK:
         used, codes = np.unique(values[~null], return_inverse=True)
         indices = np.zeros(len(values), np.int32)

@@ -7,7 +7,8 @@ import numpy as np
 from fastgup_trace.probes.pairing import next_after
 from fastgup_trace.probes.records import Records
 from fastgup_trace.probes.rows import NULL, Rows, stack
-from fastgup_trace.probes.spaces import CLONE_THREAD, CLONE_VM, Spaces
+from fastgup_trace.probes.sightings import CLONE_THREAD, CLONE_VM
+from fastgup_trace.probes.spaces import Spaces
 
 
 def switches(records: Records, spaces: Spaces) -> Rows:
@@ -19,15 +20,16 @@ def switches(records: Records, spaces: Spaces) -> Rows:
     )
 
 
-def tasks(records: Records, spaces: Spaces, groups: dict[int, int]) -> Rows:
+def tasks(records: Records, spaces: Spaces) -> Rows:
     """fork and thread (one row a new task), exec, exit. `pid` is the process of the task that the row is about."""
-    return stack([_forks(records, spaces, groups), _execs(records), _exits(records, groups)])
+    return stack([_forks(records, spaces), _execs(records), _exits(records, spaces.groups)])
 
 
-def _forks(records: Records, spaces: Spaces, groups: dict[int, int]) -> Rows:
+def _forks(records: Records, spaces: Spaces) -> Rows:
     """sched_process_fork and task_newtask of one clone as one row; without clone_flags the tgid or the mm tells."""
     forks = records.rows("sched_process_fork", fields=("child_pid", "child_comm"))
     new = records.rows("task_newtask", fields=("pid", "comm", "clone_flags"))
+    groups = spaces.groups
     # task_newtask comes first (kernel/fork.c: copy_process, then kernel_clone's sched_process_fork).
     twin = next_after(forks["child_pid"], forks["seq"], new["pid"], new["seq"])
     flags = np.full(len(forks), NULL)

@@ -52,7 +52,7 @@ def _probed(records: Records, context: Context) -> Rows:
     slow, mixed = fell & (by_walk == 0), fell & (by_walk > 0)
     fast = ~fell & known & (ret == nr)
     partial = ~fell & known & (ret > 0) & (ret < nr)  # FOLL_FAST_ONLY stops where the walk stops
-    if len(fallbacks):
+    if records.like(*FALLBACKS):
         # Entry probes only: where the fallback is probed and was not called, the walk did it.
         fast |= ~fell & known & (ret == NULL) & (rows["seq"] < until)
     return rows.having(

@@ -10,10 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from fastgup_trace.api import ingest_recording
 from fastgup_trace.errors import FastgupError, RecordingError, UsageError
-from fastgup_trace.ingest import FORMATS, Format, ingest, leaf_calls, sniff
+from fastgup_trace.ingest import FORMATS, Format, RawTables, leaf_calls, sniff
 from fastgup_trace.ingest.records import Loss, Recording, Window
-from fastgup_trace.tables import Capture, read_capture, write_capture
+from fastgup_trace.probes import Part
+from fastgup_trace.table_files import read_table
+from fastgup_trace.tables import Capture, Collected, read_capture, write_capture
 
 TEXT = """\
 # tracer: nop
@@ -52,7 +55,7 @@ def recording(tmp_path: Path) -> Path:
 
 
 def test_a_text_recording_becomes_tables_with_its_provenance(recording: Path, tmp_path: Path) -> None:
-    capture = ingest([recording])
+    capture = ingest_recording(recording)
     (free,) = capture["table_free"].to_pylist()
     assert (free["table"], free["path"], free["freed_ns"]) == (0xFFFFFD7EDF0A5B40, "batched", 239_974_234_000)
     found = capture.provenance
@@ -81,7 +84,7 @@ def test_the_name_of_a_file_says_nothing_its_content_does(recording: Path, tmp_p
     packed = tmp_path / "trace.dat"
     packed.write_bytes(gzip.compress(TEXT.encode()))
     assert sniff(packed).name == "ftrace-text"
-    assert ingest([packed])["gather"].num_rows == 1
+    assert ingest_recording(packed)["gather"].num_rows == 1
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_what_is_no_recording_is_one_line(tmp_path: Path, content: bytes, found:
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(RecordingError, match=found) as error:
-        ingest([path])
+        ingest_recording(path)
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
 
@@ -100,16 +103,16 @@ def test_what_is_no_recording_is_one_line(tmp_path: Path, content: bytes, found:
 def test_folders_and_missing_files_are_one_line(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(RecordingError, match="expected"):
-            ingest([path])
+            ingest_recording(path)
 
 
 def test_one_recording_at_a_time_and_formats_by_name(recording: Path) -> None:
     with pytest.raises(UsageError, match="one recording"):
-        ingest([recording, recording])
+        ingest_recording(recording, recording)
     with pytest.raises(UsageError, match="ftrace-text"):
-        ingest([recording], format="perf")
+        ingest_recording(recording, format="perf")
     with pytest.raises(RecordingError):
-        ingest([recording], format="trace.dat")
+        ingest_recording(recording, format="trace.dat")
     assert len({known.name for known in FORMATS}) == len(FORMATS)
 
 
@@ -132,7 +135,7 @@ def test_what_lies_beside_a_recording_is_read(recording: Path) -> None:
         (folder / f"kprobe_profile.{when}").write_text(
             f"  tlb_remove_table_rcu   100   {calls}\n  call_rcu   100   4\n"
         )
-    found = ingest([recording]).provenance
+    found = ingest_recording(recording).provenance
     assert [found[key] for key in ("page_size", "hz", "levels", "mechanism", "batch_alloc_fail_every", "workload")] == [
         65536, 100, 3, "mainline-6.1", 3, "unmapstorm",
     ]  # fmt: skip
@@ -148,40 +151,40 @@ def test_meta_from_another_folder(recording: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "meta.json").write_text('{"config_hz": 1000}')
-    assert ingest([recording], meta=other).provenance["hz"] == 1000
+    assert ingest_recording(recording, meta=other).provenance["hz"] == 1000
     with pytest.raises(RecordingError, match="no folder"):
-        ingest([recording], meta=tmp_path / "none")
+        ingest_recording(recording, meta=tmp_path / "none")
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '"x"', "\x00", "[" * 100_000, '{"x": NaN}', '{"x": -Infinity}'])
 def test_a_broken_meta_json_is_one_line(recording: Path, text: str) -> None:
     (recording.parent / "meta.json").write_text(text)
     with pytest.raises(RecordingError, match=r"meta\.json") as error:
-        ingest([recording])
+        ingest_recording(recording)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", [0, -4096, 3000, "4096", None, True, 1 << 80])
 def test_a_page_size_that_none_has_is_not_believed(recording: Path, value: object) -> None:
     (recording.parent / "meta.json").write_text(json.dumps({"page_size": value}))
-    found = ingest([recording]).provenance
+    found = ingest_recording(recording).provenance
     assert (found["page_size"], found["evidence"]["page_size"]) == (4096, "assumed")
 
 
 def test_raw_keeps_all_events_under_names_that_are_files(recording: Path, tmp_path: Path) -> None:
-    raw: dict[str, pa.Table] = {}
-    capture = ingest([recording], raw=raw)
+    capture = ingest_recording(recording, folder=tmp_path / "capture", keep_raw=True)
+    raw = {path.stem: read_table(path) for path in (tmp_path / "capture" / "raw").iterdir()}
     assert set(raw) == set(capture.provenance["events"])
     assert raw["kmem_cache_odd"]["x"].to_pylist() == [1, 1]
-    write_capture(tmp_path / "capture", capture, raw)
-    assert (tmp_path / "capture" / "raw" / "kmem_cache_odd.arrow").is_file()
+    assert raw["kmem_cache_odd"].schema.metadata == {b"event": b"kmem_cache_odd"}
 
 
 def test_hostile_event_names_stay_in_the_folder() -> None:
-    from fastgup_trace.ingest import raw_names
-
-    table = pa.table({"x": [1]})
-    names = raw_names(dict.fromkeys(["../../etc/x", ".hidden", "a/b", "a_b", "é" * 300, ""], table))
+    collected = Collected()
+    raw = RawTables("", collected)
+    for event in ("../../etc/x", ".hidden", "a/b", "a_b", "é" * 300, ""):
+        raw.append(event, pa.table({"x": [1]}))
+    names = collected.raw
     assert len(names) == 6
     assert all(name == Path(name).name and not name.startswith(".") and len(name) < 140 for name in names)
 
@@ -196,7 +199,7 @@ def test_every_error_of_a_reader_is_a_fastgup_error_on_a_cut_recording(tmp_path:
     for size in (11, 100, 4096, len(data) // 2):
         path.write_bytes(data[:size])
         with pytest.raises(FastgupError) as error:
-            ingest([path])
+            ingest_recording(path)
         assert "\n" not in str(error.value)
 
 
@@ -214,8 +217,9 @@ def odd(seq: int, **fields: pa.Array) -> pa.Table:
 def read_windows(path: Path, monkeypatch: pytest.MonkeyPatch, *tables: pa.Table) -> tuple[Capture, dict[str, pa.Table]]:
     fake = Format("fake", "nothing", lambda path, head: True, lambda path, **options: windows_of(path, *tables))
     monkeypatch.setattr("fastgup_trace.ingest.FORMATS", (fake,))
-    raw: dict[str, pa.Table] = {}
-    return ingest([path], raw=raw), raw
+    folder = path.parent / "capture"
+    capture = ingest_recording(path, folder=folder, keep_raw=True)
+    return capture, {path.stem: read_table(path) for path in (folder / "raw").iterdir()}
 
 
 def test_windows_are_joined_with_one_dictionary_a_column(
@@ -227,7 +231,6 @@ def test_windows_are_joined_with_one_dictionary_a_column(
     )
     assert raw["odd"]["name"].to_pylist() == ["a", "b"]
     assert raw["odd"]["more"].to_pylist() == [None, 5]
-    write_capture(tmp_path / "capture", capture, raw)  # an Arrow file can't change its dictionary
     assert (capture.provenance["start_ns"], capture.provenance["end_ns"]) == (0, 1)
 
 
@@ -256,5 +259,5 @@ def test_a_leaf_call_is_the_one_whose_return_is_the_very_next_record() -> None:
         return pa.table({"common_seq": [int(seq) for seq in seqs], "common_pid": [7] * len(seqs), "func.sym": symbols})
 
     events = {"funcgraph_entry": calls(entries), "funcgraph_exit": calls(exits)}
-    assert leaf_calls(events) == 2, "a at 0 and c at 3; b holds c, and 9 returns from another"
-    assert leaf_calls({"funcgraph_entry": calls(entries)}) == 0
+    assert leaf_calls(Part(events)) == 2, "a at 0 and c at 3; b holds c, and 9 returns from another"
+    assert leaf_calls(Part({"funcgraph_entry": calls(entries)})) == 0

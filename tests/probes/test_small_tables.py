@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 from event_records import by_hand, column, tables
+from event_records import tables_of as tables_from
 
-from fastgup_trace import probes
 from fastgup_trace.probes.catalog import PROBES, is_wanted, tables_of, trimmed, wanted
 from fastgup_trace.probes.flushes import site_reason
 from fastgup_trace.probes.questions import QUESTIONS, answers
@@ -152,15 +152,15 @@ def wrong_events(kind: str) -> dict[str, pa.Table]:
 @pytest.mark.parametrize("kind", WRONG)
 def test_fields_of_another_kind_do_no_harm(kind: str) -> None:
     events = wrong_events(kind)
-    everything = probes.to_tables(events, probes.Context())
+    everything = tables_from(events)
     for name, table in everything.items():
         check(name, table)
     for name, table in events.items():
-        probes.to_tables({name: table}, probes.Context())
+        tables_from({name: table})
 
 
 def test_no_events_give_every_table_without_rows() -> None:
-    found = probes.to_tables({}, probes.Context())
+    found = tables_from({})
     assert {name: table.schema for name, table in found.items()} == TABLES
     assert not any(len(table) for table in found.values())
 
@@ -213,7 +213,7 @@ def test_records_that_no_table_takes_may_be_left_out() -> None:
     assert {name: len(table) for name, table in less.items()} == {
         "rcu_utilization": 1, "softirq_entry": 1, "rcu_grace_period": 1, "sched_switch": 1,
     }  # fmt: skip
-    assert probes.to_tables(less, probes.Context()) == probes.to_tables(events, probes.Context())
+    assert tables_from(less) == tables_from(events)
     for kind in WRONG:
         for name, table in wrong_events(kind).items():
             trimmed(name, table)

@@ -1,0 +1,159 @@
+"""The wanted records of a recording, gathered into parts: one for most, for a long one as many as memory asks for.
+
+A part has about PART_RECORDS records of its own and margins of the parts beside it: what lies within MARGIN_NS of it,
+at most MARGIN_SHARE of a neighbour. An operation that begins in one part and ends in another is found whole where it
+ends in the margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Self
+
+import numpy as np
+import pyarrow as pa
+
+from fastgup_trace.errors import RecordingError
+from fastgup_trace.probes.part import FOREVER, Part
+from fastgup_trace.table_files import Aside
+
+PART_RECORDS: Final = 1_000_000
+MARGIN_NS: Final = 2_000_000_000
+MARGIN_SHARE: Final = 0.25
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Where the records of a part lie."""
+
+    first_seq: int
+    last_seq: int
+    first_ns: int
+    last_ns: int
+
+
+class Parts:
+    """Gathers the windows of a recording; then it is its parts, which can be gone through more than once.
+
+    What one part has no room for is put aside, in a folder of its own inside `scratch` (the system's place for such
+    files if None), which leaves with the context. `timed`: stamps are nanoseconds, else the margins are shares only.
+    """
+
+    def __init__(
+        self, where: str, *, timed: bool = True, scratch: Path | None = None, part_records: int = PART_RECORDS
+    ) -> None:
+        self._where, self._timed, self._scratch, self._part_records = where, timed, scratch, part_records
+        self._folder: TemporaryDirectory[str] | None = None
+        self._aside: Aside | None = None
+        self._windows = list[Mapping[str, pa.Table]]()
+        self._waiting = 0
+        self._last = dict[str, pa.Table]()
+        self._spans = list[_Span]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def add(self, window: Mapping[str, pa.Table]) -> None:
+        """Take the records of the next window."""
+        tables = {name: table for name, table in window.items() if len(table)}
+        records = sum(map(len, tables.values()))
+        if self._waiting and self._waiting + records > self._part_records:
+            if self._aside is None:
+                self._folder = TemporaryDirectory(prefix=".fastgup-trace.", dir=self._scratch)
+                self._aside = Aside(Path(self._folder.name))
+            self._aside.put(self._gathered())
+        self._windows.append(tables)
+        self._waiting += records
+
+    def complete(self) -> None:
+        """All windows were added."""
+        self._last = self._gathered()
+
+    def _gathered(self) -> dict[str, pa.Table]:
+        events = dict[str, list[pa.Table]]()
+        for window in self._windows:
+            for name, table in window.items():
+                events.setdefault(name, []).append(table)
+        self._windows, self._waiting = [], 0
+        tables = {name: joined(self._where, name, windows) for name, windows in events.items()}
+        self._spans.append(_span(tables))
+        return tables
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    def __iter__(self) -> Iterator[Part]:
+        """The parts in order. Only after `complete`."""
+        if len(self) == 1:
+            yield Part(self._last)
+            return
+        for number, span in enumerate(self._spans):
+            pieces = [self._records(number)]
+            if number:
+                pieces.insert(0, self._end_of(number - 1, span.first_ns))
+            if number + 1 < len(self):
+                pieces.append(self._start_of(number + 1, span.last_ns))
+            names = dict.fromkeys(name for piece in pieces for name in piece)
+            events = {name: joined(self._where, name, [p[name] for p in pieces if name in p]) for name in names}
+            end = self._spans[number + 1].first_seq if number + 1 < len(self) else FOREVER
+            yield Part(events, span.first_seq if number else 0, end)
+
+    def _records(self, number: int) -> dict[str, pa.Table]:
+        return self._last if self._aside is None or number == len(self._aside) else self._aside.get(number)
+
+    def _end_of(self, number: int, until_ns: int) -> dict[str, pa.Table]:
+        """The records of a part that lie in the margin of the next."""
+        span = self._spans[number]
+        seq = span.last_seq - int((span.last_seq - span.first_seq) * MARGIN_SHARE)
+        since_ns = until_ns - MARGIN_NS if self._timed else span.first_ns
+        return {
+            name: table.slice(max(_place(table, "common_seq", seq), _place(table, "common_ts_ns", since_ns)))
+            for name, table in self._records(number).items()
+        }
+
+    def _start_of(self, number: int, since_ns: int) -> dict[str, pa.Table]:
+        """The records of a part that lie in the margin of the one before."""
+        span = self._spans[number]
+        seq = span.first_seq + int((span.last_seq - span.first_seq) * MARGIN_SHARE)
+        until_ns = since_ns + MARGIN_NS if self._timed else span.last_ns + 1
+        return {
+            name: table.slice(0, min(_place(table, "common_seq", seq), _place(table, "common_ts_ns", until_ns)))
+            for name, table in self._records(number).items()
+        }
+
+
+def _span(tables: Mapping[str, pa.Table]) -> _Span:
+    """Where the records of these tables, of which each is in order, begin and end."""
+    first, last = (
+        [(t["common_seq"][i].as_py(), t["common_ts_ns"][i].as_py()) for t in tables.values()] for i in (0, -1)
+    )
+    (first_seq, first_ns), (last_seq, last_ns) = min(first, default=(0, 0)), max(last, default=(0, 0))
+    return _Span(first_seq, last_seq, first_ns, last_ns)
+
+
+def _place(table: pa.Table, column: str, value: int) -> int:
+    """The first row at or behind `value`."""
+    return int(np.searchsorted(table[column].to_numpy(), value))
+
+
+def joined(where: str, event: str, windows: list[pa.Table]) -> pa.Table:
+    """The windows of one event as one table; a column that a window does not have is null there."""
+    if len(windows) == 1:
+        return windows[0]
+    try:
+        # Each window has dictionaries of its own; an Arrow file holds one a column.
+        return pa.concat_tables(windows, promote_options="permissive").unify_dictionaries()
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise other_types(where, event, error) from None
+
+
+def other_types(where: str, event: str, error: pa.ArrowException) -> RecordingError:
+    """That the windows of an event do not go together, in words."""
+    return RecordingError(where, f"one type for each field of {event}", str(error).splitlines()[0], "record again")
