@@ -65,5 +65,7 @@ def complete(stat: CpuStat, marked: list[Loss], first_ns: int, last_ns: int) -> 
             found.remove(gaps[0])
         found.append(Loss(stat.cpu, since, end, missing))
     if stat.dropped:
-        found.append(Loss(stat.cpu, last_ns, max(last_ns, stat.now_ns or 0), stat.dropped))
+        found.append(
+            Loss(stat.cpu, last_ns, last_ns if stat.now_ns is None else max(last_ns, stat.now_ns), stat.dropped)
+        )
     return found

@@ -6,8 +6,8 @@ before the time that every CPU has reached is then complete: one window. Pages t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ WINDOW_BYTES = 36 << 20
 """Pages that make a window: about 1 M events of 36 bytes."""
 
 _FOREVER = (1 << 63) - 1
+_NEVER = -_FOREVER
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Source:
     cpu: int
     page_bytes: int
     blocks: Iterator[Block]
+    times: Callable[[Int64s], Int64s] | None = None
+    """From the stamps of this CPU to times; it must not decrease where they do not. None: they are times."""
+
+    def to_times(self, ts: Int64s) -> Int64s:
+        return ts if self.times is None else self.times(ts)
 
 
 @dataclass
@@ -49,9 +55,9 @@ class _Reader:
     """The pages of one stream, read block after block; `reached` is the first time of the last page read."""
 
     source: Source
-    reached: int = -1
-    first_ts: int = -1
-    last_ts: int = -1
+    reached: int = _NEVER
+    first_ts: int = _NEVER
+    last_ts: int = _NEVER
     """Times of its first and last record that were handed out."""
     marked: list[Loss] = field(default_factory=list)
     done: bool = False
@@ -98,7 +104,7 @@ class Merger:
         )
         ts, commit = self._walker.heads(pages)
         keep = commit > 0
-        pages, ts = pages.take(keep), ts[keep]
+        pages, ts = pages.take(keep), reader.source.to_times(ts[keep])
         if not len(pages):
             return 0
         if (bad := ts < np.concatenate([[reader.reached], ts[:-1]])).any():
@@ -114,7 +120,7 @@ class Merger:
 
     def batches(self) -> Iterator[Batch]:
         """Every window, in time order. Raises RecordingError for damage to pages, chunks or times."""
-        before = -1
+        before = _NEVER
         while True:
             until = self._read_until()
             batch = self._window(before, until)
@@ -138,7 +144,7 @@ class Merger:
             )
             if lagging is None:
                 return _FOREVER
-            if at_hand >= budget and self._readers[lagging].reached >= 0:
+            if at_hand >= budget and self._readers[lagging].reached > _NEVER:
                 return self._readers[lagging].reached
             at_hand += self._read_block(lagging)
 
@@ -152,7 +158,7 @@ class Merger:
         stream = np.concatenate([part.stream for part in parts])
         offset, inner = (np.concatenate(columns) for columns in zip(*((p.offset, p.inner) for p in parts), strict=True))
         pages = Pages(data, size, stream, offset, inner)
-        walk = self._walker.walk(pages)
+        walk = self._in_times(self._walker.walk(pages), stream)
         records = walk.records
         last_ts = walk.page_ts.copy()
         last_ts[records.page] = records.ts  # of equal indices the last one stays
@@ -162,7 +168,7 @@ class Merger:
             mine = stream == number
             gone = np.flatnonzero(mine & (last_ts < until))
             if gone.size:
-                reader.first_ts = reader.first_ts if reader.first_ts >= 0 else int(walk.page_ts[gone[0]])
+                reader.first_ts = reader.first_ts if reader.first_ts > _NEVER else int(walk.page_ts[gone[0]])
                 reader.last_ts = max(reader.last_ts, int(last_ts[gone[-1]]))
             keep = mine & (last_ts >= until)
             reader.waiting = [pages.take(keep)] if keep.any() else []
@@ -176,10 +182,20 @@ class Merger:
 
         return Batch(data, records.start[order], records.length[order], records.ts[order], cpus[stream[page]], place)
 
+    def _in_times(self, walk: Walk, stream: Int64s) -> Walk:
+        """The walk with each CPU's stamps as times."""
+        if all(reader.source.times is None for reader in self._readers):
+            return walk
+        page_ts, ts, of_record = walk.page_ts.copy(), walk.records.ts.copy(), stream[walk.records.page]
+        for number, reader in enumerate(self._readers):
+            page_ts[stream == number] = reader.source.to_times(page_ts[stream == number])
+            ts[of_record == number] = reader.source.to_times(ts[of_record == number])
+        return replace(walk, page_ts=page_ts, records=replace(walk.records, ts=ts))
+
     def _check_order(self, pages: Pages, walk: Walk, last_ts: Int64s) -> None:
         """Raise RecordingError where the times of a CPU decrease: from page to page, or at an absolute stamp."""
         same = pages.stream[1:] == pages.stream[:-1]
-        previous = np.where(np.concatenate([[False], same]), np.concatenate([[-1], last_ts[:-1]]), -1)
+        previous = np.where(np.concatenate([[False], same]), np.concatenate([[_NEVER], last_ts[:-1]]), _NEVER)
         for number, reader in enumerate(self._readers):
             if (first := np.flatnonzero(pages.stream == number)).size:
                 previous[first[0]] = reader.last_ts
@@ -205,20 +221,21 @@ class Merger:
             same = page > 0 and pages.stream[page - 1] == pages.stream[page]
             since, end = int(last_ts[page - 1]) if same else reader.last_ts, int(first_ts[page])
             count = int(walk.missed_count[page])
-            loss = Loss(reader.source.cpu, since if since >= 0 else end, end, count if count >= 0 else None)
+            loss = Loss(reader.source.cpu, since if since > _NEVER else end, end, count if count >= 0 else None)
             self._losses.append(loss)
             reader.marked.append(loss)
 
     def _complete_losses(self) -> None:
         """Put what the tracer's own statistics count beside the marks of the pages."""
         stats = {(stat.instance, stat.cpu): stat for stat in self._stats}
-        end = max((reader.last_ts for reader in self._readers), default=0)
+        end = max((reader.last_ts for reader in self._readers), default=_NEVER)
         for reader in self._readers:
             stat = stats.pop((reader.source.instance, reader.source.cpu), None)
-            if stat is not None and reader.last_ts >= 0:
+            if stat is not None and reader.last_ts > _NEVER:
                 marked = {id(loss) for loss in reader.marked}
                 self._losses[:] = [loss for loss in self._losses if id(loss) not in marked]
                 self._losses.extend(complete(stat, reader.marked, reader.first_ts, reader.last_ts))
         for stat in stats.values():  # CPUs of which no record is left
-            self._losses.extend(complete(stat, [], max(end, 0), max(end, 0)))
+            last = end if end > _NEVER else 0
+            self._losses.extend(complete(stat, [], last, last))
         self._losses.sort(key=lambda loss: (loss.end_ns, loss.cpu))
