@@ -1,0 +1,160 @@
+"""Text of `perf script`, plain or compressed: tracepoints, probes, page faults, samples, side-band records.
+
+An event has its own name without the system (`sched:sched_switch` is sched_switch), a sample's event its name as perf
+prints it (`page-faults`, `cycles:u`), a side-band record (--show-task-events and the like) that of its type. Fields of
+a tracepoint are as in ftrace text; a sample's are `period`, and `addr`, `ip` with their `.sym`.
+
+What the text does not tell is missing: without -F cpu common_cpu is -1, without -F tid common_pid is null. Lines of
+call chains are left out (`details["call chain lines"]` counts them). Times must be there; those of --deltatime can't
+be told from true ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+
+from fastgup_trace.errors import RecordingError
+from fastgup_trace.ingest.ftrace_text.decode import Decoder
+from fastgup_trace.ingest.ftrace_text.source import TextBlock, text_blocks, uncompressed_head
+from fastgup_trace.ingest.ftrace_text.values import Dialect
+from fastgup_trace.ingest.ftrace_text.window import Gatherer
+from fastgup_trace.ingest.perf_script.gather import Taker
+from fastgup_trace.ingest.perf_script.lines import BARE_HEAD, HEAD, Header, Heads, parse_lines, split_name
+from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
+
+WINDOW_RECORDS = 1_000_000
+CUT = "the text ends inside a line"
+
+_CAPTURED_ON = b"# captured on"
+_HEADER_BYTES = 1 << 16
+_SNIFF_LINES = 64
+_AHEAD_BLOCKS = 32
+"""How far to look for the first time: records that perf made up at its start have none (0.000000)."""
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether the first bytes of a file (some KB at least) are text of perf script, maybe compressed."""
+    text = uncompressed_head(head)
+    if not text or b"\0" in text:
+        return False
+    if _CAPTURED_ON in text[:200] or HEAD.search(text):
+        return True
+    return any(split_name(found[9])[1] for found in islice(BARE_HEAD.finditer(text), _SNIFF_LINES) if found[9])
+
+
+def open_perf_script(
+    path: Path,
+    *,
+    wanted: Wanted | None = None,
+    progress: Progress | None = None,
+    strict: bool = False,
+    kallsyms: bytes = b"",
+) -> Recording:
+    """Open text of perf script. `wanted` limits what is decoded, never what is counted.
+
+    Raises RecordingError (FILE:LINE), here or while windows are read, for other text, binary data in it, and damaged
+    compression; with `strict` also for a last line that is cut.
+    """
+    blocks = text_blocks(path)
+    try:
+        size = path.stat().st_size
+        ahead = list(_until_a_record(blocks))
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
+    header, opening, bare = Header(), Header(), not (ahead and HEAD.search(ahead[-1].text))
+    if not ahead or (bare and not BARE_HEAD.search(ahead[-1].text)):
+        raise RecordingError(
+            f"{path}:1",
+            "records of perf script with times (COMM TID [CPU] SECONDS: EVENT: ...)",
+            "other text" if ahead else "an empty file",
+            "print it with perf script -F comm,tid,cpu,time,period,event,trace,addr,ip,sym",
+        )
+    losses: list[Loss] = []
+    comms: dict[int, str] = {}
+    tgids: dict[int, int] = {}
+    details: dict[str, object] = {}
+    damage: list[RecordingError] = []
+    # perf prints with libtraceevent, as trace-cmd report does: cpumasks are lists of CPUs.
+    dialect = Dialect(is_report=True)
+    gatherer = Gatherer(wanted, True, dialect, Decoder(dialect.modern))
+    for block in ahead:
+        if not block.cut:
+            parse_lines(block.text[:_HEADER_BYTES], opening, bare)
+
+    def parsed() -> Iterator[Heads]:
+        for block in chain(ahead, blocks):
+            if block.cut:
+                where = f"{path}:{block.first_line}"
+                error = RecordingError(where, "a whole line", CUT, "what stands before it is read")
+                if strict:
+                    raise error
+                damage.append(error)
+                gatherer.undecodable[CUT] += 1
+                continue
+            yield parse_lines(block.text, header, bare)
+            if progress:
+                progress(block.read_bytes, size)
+
+    def windows() -> Iterator[Window]:
+        taker = Taker(gatherer, losses)
+        for heads in _timed(parsed()):
+            comms.update({tid: comm.decode("utf-8", "replace") for tid, comm in heads.comms.items()})
+            tgids.update(heads.tgids)
+            taker.take(heads)
+            if gatherer.rows >= WINDOW_RECORDS:
+                yield gatherer.flush()
+        if header.chain_lines:
+            details["call chain lines"] = header.chain_lines
+        yield gatherer.flush(last=True)
+
+    details.update(opening.details)
+    return Recording(
+        path=path,
+        format="perf script text",
+        size_bytes=size,
+        clock=opening.clock,
+        nr_cpus=opening.nr_cpus,
+        arch=opening.arch,
+        kernel_release=opening.kernel_release,
+        page_size=None,
+        tracer=None,
+        comms=comms,
+        tgids=tgids,
+        losses=losses,
+        windows=windows(),
+        damage=damage,
+        details=details,
+    )
+
+
+def _until_a_record(blocks: Iterator[TextBlock]) -> Iterator[TextBlock]:
+    """The blocks up to the first that holds a record; not more than some."""
+    for _, block in zip(range(_AHEAD_BLOCKS), blocks, strict=False):
+        yield block
+        if not block.cut and (HEAD.search(block.text) or BARE_HEAD.search(block.text)):
+            return
+
+
+def _timed(parts: Iterator[Heads]) -> Iterator[Heads]:
+    """The same, records before the first time (those of what ran already have 0) with that time."""
+    waiting: list[Heads] = []
+    for heads in parts:
+        waiting.append(heads)
+        at = np.flatnonzero(heads.ts_ns)
+        if not len(at) and len(waiting) < _AHEAD_BLOCKS:
+            continue
+        first_ns = int(heads.ts_ns[at[0]]) if len(at) else 0
+        for part in waiting:
+            part.ts_ns[part.ts_ns == 0] = first_ns
+            yield part
+        yield from parts
+        return
+    yield from waiting
+
+
+__all__ = ["open_perf_script", "sniff"]

@@ -1,0 +1,152 @@
+"""The lines of `perf script`: a head of common columns, the event's name, what the event printed.
+
+    COMM PID/TID [CPU] MISC TOD SECONDS.FRACTION: PERIOD SYSTEM:EVENT: BODY
+
+`-F` chooses the columns; only the time and the event must be there. One number instead of PID/TID is the thread, as
+perf prints it unless asked for `-F pid`. PERF_RECORD_* (side-band records, --show-*-events) follow the time without a
+colon. A call chain is the indented lines below a head, closed by an empty line.
+Order and widths: process_event and perf_sample__fprintf_start in tools/perf/builtin-script.c, 3.13 to 6.12.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastgup_trace.ingest.ftrace_text.lines import Int64s, nanoseconds
+
+_HEAD = (
+    rb"^[ \t]*+(?:(\S[^\n]{0,40}?)[ \t]+)??(-?\d{1,10})(?:/(-?\d{1,10}))?[ \t]+"  # comm, pid or tid, tid
+    rb"(?:\[(\d{1,6})\][ \t]+)?(?:[A-Za-z]{1,8} +)?"  # cpu, misc
+)
+_NO_TASK = (
+    rb"^[ \t]*+(?:((?!\[)\S(?:(?!-\d+ )[^\n\[]){0,40}?)[ \t]+)??"  # comm; `NAME-12 [` is a line of ftrace
+    rb"()()(?:\[(\d{1,6})\][ \t]+)?"
+)
+_REST = (
+    rb"(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +)?(\d{1,19})\.(\d{1,6}|\d{9}):[ \t]+"  # time of day, seconds, fraction
+    rb"(?:(\d{1,20})[ \t]+)?(?:(PERF_RECORD_\w+)|(\S+?):(?=[ \t\r\n]|\Z) ?)"  # period, record or event
+    rb"(.*?)\r?$"
+)
+HEAD = re.compile(_HEAD + _REST, re.MULTILINE)
+BARE_HEAD = re.compile(_NO_TASK + _REST, re.MULTILINE)
+"""As HEAD, of a text without -F pid or tid."""
+_LINE = re.compile(HEAD.pattern + rb"|^(.+)$", re.MULTILINE)
+_BARE_LINE = re.compile(BARE_HEAD.pattern + rb"|^(.+)$", re.MULTILINE)
+
+_INT32_MAX, _INT64_MAX = 2**31 - 1, 2**63 - 1
+_MODIFIERS = frozenset("ukhIGHpPSDWeRb")
+"""What may follow an event's name behind a colon (parse-events.l): `cycles:ppp` has no system, `sched:x` has."""
+
+
+@dataclass
+class Header:
+    """What the comments of `perf script --header` tell, and what was skipped."""
+
+    kernel_release: str | None = None
+    arch: str | None = None
+    nr_cpus: int | None = None
+    clock: str | None = None
+    details: dict[str, object] = field(default_factory=dict)
+    chain_lines: int = 0
+    """Lines of call chains."""
+
+    def take(self, line: bytes) -> bool:
+        """Read `line` if it is a comment, or belongs to the call chain of the record above it."""
+        if line.startswith(b"#"):
+            key, _, value = line[1:].decode("utf-8", "replace").partition(":")
+            self._set(key.strip(), value.strip())
+            return True
+        if line[:1].isspace():
+            self.chain_lines += 1 if line.strip() else 0
+            return True
+        return False
+
+    def _set(self, key: str, value: str) -> None:
+        match key:
+            case "os release":
+                self.kernel_release = value
+            case "arch":
+                self.arch = value
+            case "nrcpus online" if value.isdigit() and len(value) < 7:
+                self.nr_cpus = int(value)
+            case "perf version" | "cmdline" | "captured on":
+                self.details[f"perf {key}"] = value
+            case "clockid":
+                self.clock = _CLOCKS.get(value.split(" ")[0], value.split(" ")[0])
+
+
+_CLOCKS = {"monotonic": "mono", "monotonic_raw": "mono_raw", "boottime": "boot", "tai": "tai"}
+"""perf's names (tools/perf/util/clockid.c) to those of ftrace's trace_clock."""
+
+
+@dataclass
+class Heads:
+    """The records of some lines, as columns; -1 where the text has none."""
+
+    ts_ns: Int64s
+    cpu: Int64s
+    tid: Int64s
+    period: Int64s
+    names: list[bytes]
+    """Event, without its system, or PERF_RECORD_*."""
+    traced: list[bool]
+    """Whether the event has a system: a tracepoint or probe, which prints fields of its own."""
+    bodies: list[bytes]
+    others: list[tuple[int, bytes]]
+    """Lines that are no records, each with the number of records before it."""
+    comms: dict[int, bytes]
+    """The last comm of each thread."""
+    tgids: dict[int, int]
+    fraction_digits: int
+
+
+def split_name(name: bytes) -> tuple[bytes, bool]:
+    """`sched:sched_switch` is (sched_switch, True); `cycles:u` and `cpu/event=0x3c/` are as they are, False."""
+    system, colon, event = name.partition(b":")
+    if not colon or not event or b"/" in name or system == b"mem" or set(event.decode("latin-1")) <= _MODIFIERS:
+        return name, False
+    return event, True
+
+
+def parse_lines(text: bytes, header: Header, bare: bool = False) -> Heads:
+    """Split lines into columns. Feeds `header` with its lines; `bare` is a text that names no threads."""
+    found = (_BARE_LINE if bare else _LINE).findall(text)
+    others: list[tuple[int, bytes]] = []
+    records = []
+    for row in found:
+        if not row[10]:
+            records.append(row)
+        elif not header.take(row[10]):
+            others.append((len(records), row[10]))
+    if not records:
+        none = np.empty(0, np.int64)
+        return Heads(none, none, none, none, [], [], [], others, {}, {}, 0)
+    comms, pids, tids, cpus, seconds, fractions, periods, sideband, events, bodies, _ = zip(*records, strict=True)
+    if any(len(fraction) < 6 for fraction in fractions):
+        # simpleperf (Android) prints microseconds without their leading zeros.
+        fractions = tuple(fraction.zfill(6) for fraction in fractions)
+    ts_ns, digits = nanoseconds(seconds, fractions)
+    threads = [tid or pid for pid, tid in zip(pids, tids, strict=True)]
+    split = {name: split_name(name) for name in set(events)}
+    tid = _integers(threads, _INT32_MAX)
+    return Heads(
+        ts_ns,
+        _integers(cpus, _INT32_MAX),
+        tid,
+        _integers(periods, _INT64_MAX),
+        [record or split[event][0] for record, event in zip(sideband, events, strict=True)],
+        [split[event][1] and not record for record, event in zip(sideband, events, strict=True)],
+        list(bodies),
+        others,
+        {int(thread): comm for thread, comm in dict(zip(threads, comms, strict=True)).items() if thread and comm},
+        {int(tid): int(pid) for pid, tid in set(zip(pids, tids, strict=True)) if tid and int(pid) >= 0},
+        digits,
+    )
+
+
+def _integers(words: tuple[bytes, ...] | list[bytes], most: int) -> Int64s:
+    values = {word: min(int(word), most) if word else -1 for word in set(words)}
+    return np.array([values[word] for word in words], np.int64)
