@@ -76,12 +76,12 @@ def test_heads(
 ) -> None:
     recording, windows = read(tmp_path, head + SWITCH + "\n")
     (row,) = rows(windows, "sched_switch")
-    # -1 is perf's own sign for a thread that it does not know.
+    # -1 is the kernel's sign for a thread that has exited.
     thread = None if pid == -1 else pid
     assert (row["common_ts_ns"], row["common_cpu"], row["common_pid"]) == (ts_ns, cpu, thread)
     assert fields(row) == SWITCH_FIELDS
-    assert recording.comms == ({} if comm is None else {pid: comm})
-    assert recording.tgids == ({} if tgid is None else {pid: tgid})
+    assert recording.comms == ({} if comm is None or thread is None else {thread: comm})
+    assert recording.tgids == ({} if tgid is None or thread is None else {thread: tgid})
 
 
 def test_the_event_keeps_modifiers_and_loses_its_system(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ _CLOCKS = {"monotonic": "mono", "monotonic_raw": "mono_raw", "boottime": "boot",
 
 @dataclass
 class Heads:
-    """The records of some lines, as columns; -1 where the text has none."""
+    """The records of some lines, as columns; -1 where the text has none, and the thread (as perf says it) has exited."""
 
     ts_ns: Int64s
     cpu: Int64s
@@ -141,8 +141,8 @@ def parse_lines(text: bytes, header: Header, bare: bool = False) -> Heads:
         [split[event][1] and not record for record, event in zip(sideband, events, strict=True)],
         list(bodies),
         others,
-        {int(thread): comm for thread, comm in dict(zip(threads, comms, strict=True)).items() if thread and comm},
-        {int(tid): int(pid) for pid, tid in set(zip(pids, tids, strict=True)) if tid and int(pid) >= 0},
+        {int(tid): comm for tid, comm in dict(zip(threads, comms, strict=True)).items() if comm and tid[:1].isdigit()},
+        {int(tid): int(pid) for pid, tid in set(zip(pids, tids, strict=True)) if tid[:1].isdigit() and pid[:1] != b"-"},
         digits,
     )
 
