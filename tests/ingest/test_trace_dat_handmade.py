@@ -188,16 +188,6 @@ def test_instances_of_two_clocks_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_every_truncation_is_one_line(tmp_path: Path, writer: str) -> None:
-    data = WRITERS[writer](small())
-    for size in {*range(0, min(len(data), 3000), 7), *range(3000, len(data), 97), len(data) - 1}:
-        with pytest.raises(RecordingError) as error:
-            read(tmp_path, data[:size])
-        assert "\n" not in str(error.value)
-        assert "trace.dat" in str(error.value)
-
-
-@pytest.mark.parametrize("writer", WRITERS)
 def test_flipped_bits_raise_nothing_but_a_recording_error(tmp_path: Path, writer: str) -> None:
     """And most of them do raise it where the file has no padding; a changed value of a field is just a value."""
     data, rng = WRITERS[writer](small()), random.Random(2)

@@ -11,6 +11,9 @@ from fastgup_trace.ingest.ring_buffer.windows import Block
 UNPACKED_BYTES_MAX = 1 << 28
 """No section or chunk unpacks to more: kallsyms of a large kernel has 20 MB, a chunk some pages."""
 
+CHUNK_BYTES_MIN = 9
+"""Packed and unpacked size, and a byte of data."""
+
 Unpack = Callable[[memoryview, int], bytes]
 
 
@@ -59,26 +62,56 @@ def unpack_block(cursor: Cursor, unpack: Unpack, what: str) -> bytes:
     return data
 
 
-def blocks(cursor: Cursor, size: int, unpack: Unpack | None, page_bytes: int, what: str) -> Iterator[Block]:
-    """The data of one CPU, which begins at the cursor, in blocks of whole pages.
+def unpack_chunks(cursor: Cursor, unpack: Unpack, what: str) -> bytes:
+    """All chunks at the cursor as one: their number, and each as `unpack_block` has it."""
+    parts, size = list[bytes](), 0
+    for _ in range(_chunk_count(cursor, what)):
+        parts.append(unpack_block(cursor, unpack, f"a chunk of {what}"))
+        size += len(parts[-1])
+        if size > UNPACKED_BYTES_MAX:
+            cursor.fail(f"{what} of at most {UNPACKED_BYTES_MAX} bytes unpacked", f"{size}")
+    return b"".join(parts)
 
-    Plain data has `size` bytes. Packed data begins with the number of chunks, four bytes that `size` leaves out.
-    """
-    if unpack is None:
-        step, start = max(1, (1 << 18) // page_bytes) * page_bytes, cursor.pos
-        for pos in range(start, start + size, step):
-            data = cursor.take(min(step, start + size - pos), what)
-            yield Block(data, pos, False, cursor.pos)
-        return
+
+def _chunk_count(cursor: Cursor, what: str) -> int:
     chunks = cursor.number(4, f"the number of chunks of {what}")
-    if chunks * 9 > cursor.left():
+    if chunks * CHUNK_BYTES_MIN > cursor.left():
         cursor.fail(f"a number of chunks that fit {cursor.left()} bytes", f"{chunks}", cursor.pos - 4)
+    return chunks
+
+
+def plain_blocks(cursor: Cursor, size: int, page_bytes: int, what: str) -> Iterator[Block]:
+    """`size` bytes of pages at the cursor, in blocks of whole pages."""
+    step, start = max(1, (1 << 18) // page_bytes) * page_bytes, cursor.pos
+    for pos in range(start, start + size, step):
+        data = cursor.take(min(step, start + size - pos), what)
+        yield Block(data, pos, False, cursor.pos)
+
+
+def packed_blocks(
+    cursor: Cursor, size: int, unpack: Unpack, page_bytes: int, what: str, cut: bool = False
+) -> Iterator[Block]:
+    """The packed data of one CPU, which begins at the cursor, in blocks of whole pages.
+
+    It begins with the number of chunks, four bytes that `size` leaves out. With `cut` the file ends inside: the chunks
+    that lie in it whole are all there is.
+    """
+    chunks = cursor.number(4, f"the number of chunks of {what}") if cut else _chunk_count(cursor, what)
     begin = cursor.pos
     for _ in range(chunks):
         start = cursor.pos
+        if cut and not _whole_chunk(cursor):
+            return
         data = memoryview(unpack_block(cursor, unpack, f"a chunk of {what}"))
         if len(data) % page_bytes:
             cursor.fail(f"a chunk of whole pages of {page_bytes} bytes", f"{len(data)} bytes", start)
         yield Block(data, start, True, cursor.pos)
     if (found := cursor.pos - begin) != size:
         cursor.fail(f"{size} bytes of chunks of {what}", f"{found}", begin)
+
+
+def _whole_chunk(cursor: Cursor) -> bool:
+    start, left = cursor.pos, cursor.left()
+    size = cursor.number(4, "the size of a chunk") if left >= CHUNK_BYTES_MIN else left
+    cursor.pos = start
+    return left >= CHUNK_BYTES_MIN and size + 8 <= left

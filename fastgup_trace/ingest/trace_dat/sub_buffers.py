@@ -1,0 +1,62 @@
+"""Sub-buffers of any size: found where the file does not tell it, and laid out alike for all CPUs.
+
+A kernel since v6.8 may have sub-buffers larger than a page, each instance its own (buffer_subbuf_size_kb, commit
+2808e31ec12e). trace-cmd before 3.3 does not know: its files say 4096 while a page's commit counts more than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from fastgup_trace.ingest.cursor import Cursor
+from fastgup_trace.ingest.ring_buffer.header import PageHeader
+from fastgup_trace.ingest.ring_buffer.windows import Block
+
+SUB_BUFFER_BYTES_MAX = 1 << 24
+COMMIT_MASK = (1 << 27) - 1  # kernel/trace/ring_buffer.c: RB_MISSED_MASK; flags are above it
+
+
+def found_size(first: memoryview, told: int, header: PageHeader, big_endian: bool) -> int:
+    """The sub-buffer size of pages that begin with `first`: `told`, or the next power of two that holds its commit."""
+    if len(first) < header.data_offset:
+        return told
+    word = first[header.commit_offset : header.commit_offset + header.commit_bytes]
+    commit = int.from_bytes(word, "big" if big_endian else "little") & COMMIT_MASK
+    size = told
+    while header.data_offset + commit > size and size < SUB_BUFFER_BYTES_MAX:
+        size *= 2
+    return size if size <= SUB_BUFFER_BYTES_MAX else told
+
+
+def peeked(blocks: Iterator[Block]) -> tuple[memoryview, Iterator[Block]]:
+    """The first block's data, and all blocks."""
+    first = next(blocks, None)
+    return (memoryview(b""), blocks) if first is None else (first.data, chain([first], blocks))
+
+
+def laid_out(
+    blocks: Iterable[Block], page_bytes: int, common_bytes: int, told_bytes: int, cursor: Cursor, cut: bool
+) -> Iterator[Block]:
+    """Blocks of whole sub-buffers of `page_bytes`, each with zeros behind it up to `common_bytes`.
+
+    `told_bytes` is the size that the blocks are whole multiples of. Raises RecordingError (`cursor` knows where) for
+    less than a sub-buffer at the end, unless the pages are `cut` there.
+    """
+    if page_bytes == common_bytes == told_bytes:
+        yield from blocks
+        return
+    rest, place = b"", 0
+    for block in blocks:
+        place = place if rest else block.offset
+        data = rest + bytes(block.data)
+        whole = len(data) - len(data) % page_bytes
+        rest = data[whole:]
+        if whole:
+            pages = (data[start : start + page_bytes] for start in range(0, whole, page_bytes))
+            laid = b"".join(page.ljust(common_bytes, b"\0") for page in pages)
+            # Offsets inside are no longer the file's: errors name the block, as for a packed one.
+            yield Block(memoryview(laid), place, True, block.end)
+            place = block.offset
+    if rest and not cut:
+        cursor.fail(f"whole sub-buffers of {page_bytes} bytes", f"{len(rest)} bytes more")

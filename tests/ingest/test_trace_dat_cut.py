@@ -1,0 +1,81 @@
+"""Recordings that end before their time: what is whole before the cut is saved, and the cut is told.
+
+Files by the tests' own writer, cut at every place; and a real one that trace-cmd's death leaves behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from trace_dat_files import File, Machine
+
+from fastgup_trace.errors import RecordingError
+from fastgup_trace.ingest.trace_dat import open_trace_dat
+
+WRITERS: dict[str, Callable[[File], bytes]] = {
+    "v6": File.v6,
+    "v7": File.v7,
+    "v7 zlib": lambda file: file.v7("zlib"),
+    "v7 none": lambda file: file.v7("none"),
+}
+
+
+def small(cpus: int = 2) -> File:
+    """Four pages a CPU; a record's `cpu` is its number in the CPU, a page begins each 100 ns."""
+    m = Machine()
+    pages = [m.page(100 * n, m.wake(0, 2 * n) + m.wake(3, 2 * n + 1)) for n in range(4)]
+    return File(m, {"": dict.fromkeys(range(cpus), pages)})
+
+
+def rows(path: Path) -> tuple[dict[int, list[int]], list[RecordingError]]:
+    """The numbers of the records of each CPU, in order, and the damage."""
+    recording = open_trace_dat(path)
+    found: dict[int, list[int]] = {}
+    for window in recording.windows:
+        for row in window.events["wake"].to_pylist():
+            found.setdefault(row["common_cpu"], []).append(row["cpu"])
+    return found, recording.damage
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_every_cut_saves_a_beginning_of_each_cpu_or_is_one_line(tmp_path: Path, writer: str) -> None:
+    data, path = WRITERS[writer](small()), tmp_path / "trace.dat"
+    saved = set[int]()
+    for size in {*range(0, min(len(data), 3000), 7), *range(3000, len(data), 97), len(data) - 1}:
+        path.write_bytes(data[:size])
+        with pytest.raises(RecordingError) as error:
+            open_trace_dat(path, strict=True)
+        assert "\n" not in str(error.value)
+        try:
+            found, damage = rows(path)
+        except RecordingError as refused:
+            assert "\n" not in str(refused)
+            assert "trace.dat" in str(refused)
+            continue
+        assert damage, size
+        for numbers in found.values():
+            assert numbers == list(range(len(numbers)))
+            assert len(numbers) % 2 == 0
+        saved.add(sum(map(len, found.values())))
+    assert 2 in saved or "none" not in writer and writer != "v6"
+    assert max(saved) >= 12
+
+
+@pytest.mark.parametrize("writer", ["v7", "v7 zlib", "v7 none"])
+def test_the_options_behind_the_pages_are_not_needed_for_the_records(tmp_path: Path, writer: str) -> None:
+    """The last section tells where the pages are; without it they are found, and the CPUs by their order."""
+    data, path = WRITERS[writer](small(3)), tmp_path / "trace.dat"
+    path.write_bytes(data[: int.from_bytes(data[data.index(b"1\0") + 2 :][:8], "little")])
+    found, damage = rows(path)
+    assert found == {cpu: list(range(8)) for cpu in range(3)}
+    assert "CPUs [0, 1, 2] are inferred" in str(damage[-1])
+
+
+def test_what_is_left_of_a_file_without_pages_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "trace.dat"
+    data = small().v7()
+    path.write_bytes(data[: data.index(b"1\0") + 10 + 200])
+    with pytest.raises(RecordingError, match="expected the header info, found the end of the file"):
+        open_trace_dat(path)
