@@ -67,6 +67,10 @@ class TableFile:
             ours, array = joined, pa.DictionaryArray.from_arrays(indices, joined)
         else:
             ours = theirs
+        if not len(ours):
+            # pyarrow takes words that join an empty dictionary for another dictionary (26.0).
+            ours = pa.array([""], ours.type)
+            array = pa.DictionaryArray.from_arrays(array.indices, ours)
         self._dictionaries[field.name] = ours
         return pa.chunked_array([array])
 

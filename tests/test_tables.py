@@ -63,7 +63,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pyarrow.feather.write_feather", full)
+    monkeypatch.setattr("fastgup_trace.table_files.TableFile.append", full)
     with pytest.raises(OSError, match="No space"):
         write_capture(folder, capture(**munmap(1, 5)), force=True)
     monkeypatch.undo()

@@ -43,9 +43,10 @@ class Parts:
     """
 
     def __init__(
-        self, where: str, *, timed: bool = True, scratch: Path | None = None, part_records: int = PART_RECORDS
+        self, where: str, *, timed: bool = True, scratch: Path | None = None, part_records: int | None = None
     ) -> None:
-        self._where, self._timed, self._scratch, self._part_records = where, timed, scratch, part_records
+        self._where, self._timed, self._scratch = where, timed, scratch
+        self._part_records = part_records or PART_RECORDS
         self._folder: TemporaryDirectory[str] | None = None
         self._aside: Aside | None = None
         self._windows = list[Mapping[str, pa.Table]]()

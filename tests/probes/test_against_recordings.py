@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from shared_captures import needs_shared, recordings, shared
 
-from fastgup_trace.ingest import ingest
+from fastgup_trace.api import ingest_recording
 from fastgup_trace.schema import check
 from fastgup_trace.tables import Capture
 
@@ -29,7 +29,7 @@ MAX_TABLE_BATCH = 509
 
 @cache
 def capture(folder: Path) -> Capture:
-    return ingest([folder / "trace.dat"])
+    return ingest_recording(folder / "trace.dat")
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
@@ -247,7 +247,7 @@ def test_text_and_binary_of_one_ring_buffer_give_the_same_tables() -> None:
     assert folder is not None
     for name in ("armhf-smoke", "arm64-exec"):
         recorded = folder / "captures" / name
-        binary, text = capture(recorded), ingest([recorded / "ftrace.txt.gz"])
+        binary, text = capture(recorded), ingest_recording(recorded / "ftrace.txt.gz")
         assert text.provenance["events"] == binary.provenance["events"]
         for table, rows in binary.tables.items():
             for column in rows.schema.names:

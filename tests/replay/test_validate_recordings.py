@@ -17,7 +17,7 @@ from fastgup_replay.columns import strings
 from fastgup_replay.replay import replay
 from fastgup_replay.timeline import TABLE_RCU
 from fastgup_replay.validate import Row, validate
-from fastgup_trace.ingest import ingest
+from fastgup_trace.api import ingest_recording
 from fastgup_trace.tables import Capture
 
 SHIPPED = {path.parent.name: path for path in sorted((ROOT / "datasets" / "captures").glob("*/trace.dat"))}
@@ -26,7 +26,7 @@ EVERY = SHIPPED | {folder.name: folder / "trace.dat" for folder in recordings()}
 
 @cache
 def capture(name: str) -> Capture:
-    return ingest([EVERY[name]])
+    return ingest_recording(EVERY[name])
 
 
 @cache
