@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastgup_trace.errors import RecordingError, UsageError
-from fastgup_trace.ingest import ftrace_text, trace_dat
+from fastgup_trace.ingest import ftrace_text, perf_data, trace_dat
 from fastgup_trace.ingest.checksum import Checksum
 from fastgup_trace.ingest.parts import Parts, other_types
 from fastgup_trace.ingest.provenance import describe, find_machine
@@ -56,6 +56,7 @@ class Format:
 
 
 FORMATS: Final = (
+    Format("perf.data", "PERFILE2, 2ELIFREP or PERFFILE at its start", perf_data.sniff, perf_data.open_perf_data),
     Format("trace.dat", "the bytes 17 08 44 'tracing' at its start", trace_dat.sniff, trace_dat.open_trace_dat),
     Format(
         "ftrace-text", "`# tracer:` or `cpus=N` at its start, or lines as the kernel prints records; maybe compressed",
