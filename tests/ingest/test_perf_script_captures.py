@@ -36,7 +36,9 @@ def read(path: Path) -> tuple[Recording, list[Window]]:
 
 
 def columns(windows: list[Window], event: str) -> dict[str, Any]:
-    return pa.concat_tables([window.events[event] for window in windows if event in window.events]).to_pydict()
+    tables = [window.events[event] for window in windows if event in window.events]
+    found: dict[str, Any] = pa.concat_tables(tables).to_pydict()
+    return found
 
 
 # Names and counts are the README's of shared/public; call chain lines are `grep -c` of indented lines with text.
@@ -67,10 +69,9 @@ def test_public_text(name: str, counts: dict[str, int], chain_lines: int | None,
     assert times[-1] - times[0] < 60 * 10**9
 
 
+@needs_shared
 def test_the_periods_of_faults() -> None:
     """The first six of perf-java-faults-01.txt, by eye."""
-    if shared() is None:
-        pytest.skip("the shared recordings are not beside the checkout")
     _, windows = read(public("perf-java-faults-01.txt"))
     assert columns(windows, "page-faults")["period"][:6] == [1, 1, 1, 4, 1, 33]
 

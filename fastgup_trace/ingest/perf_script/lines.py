@@ -84,7 +84,7 @@ _CLOCKS = {"monotonic": "mono", "monotonic_raw": "mono_raw", "boottime": "boot",
 
 @dataclass
 class Heads:
-    """The records of some lines, as columns; -1 where the text has none, and the thread (as perf says it) has exited."""
+    """The records of some lines, as columns; -1 where the text has none, and for a thread that has exited."""
 
     ts_ns: Int64s
     cpu: Int64s

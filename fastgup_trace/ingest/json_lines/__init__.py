@@ -1,0 +1,211 @@
+"""JSON lines: one object a line, for recordings that people make with tools of their own; bpftrace's -f json too.
+
+    {"ts": 1000002003, "event": "tlb_flush", "cpu": 3, "pid": 42, "comm": "a", "pages": 1, "start": "0x7f00"}
+
+docs/FORMATS.md has the format's rules. Objects are split with the standard library's json, a block of lines as one
+list: pyarrow's reader is faster, but takes one type a key for all events, and texts that look like dates for dates.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from fastgup_trace.errors import RecordingError
+from fastgup_trace.ingest.ftrace_text.source import text_blocks, uncompressed_head
+from fastgup_trace.ingest.json_lines.windows import Batch, Windows
+from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
+
+WINDOW_RECORDS = 1_000_000
+NO_OBJECT = "the line is no JSON object"
+NO_EVENT = 'no "event", or not a name'
+NO_TIME = '"ts" is not an integer of nanoseconds'
+CUT = "the text ends inside a line"
+ANY_CPU = -1
+
+_COMMON = ("ts", "event", "cpu", "pid", "tid", "tgid", "comm")
+_TIME_MAX = 1 << 62
+_PID_MAX = 2**31 - 1
+_OPENING_BYTES = 1 << 16
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether the first line of a file, maybe compressed, is an object of this format or one of bpftrace's."""
+    lines = uncompressed_head(head).lstrip().split(b"\n", 1)
+    if not lines[0].startswith(b"{"):
+        return False
+    first = _parsed(lines[0].decode("utf-8", "replace"))
+    return first is not None and ({"ts", "event"} <= first.keys() or _is_wrapped(first))
+
+
+def open_json_lines(
+    path: Path,
+    *,
+    wanted: Wanted | None = None,
+    progress: Progress | None = None,
+    strict: bool = False,
+    kallsyms: bytes = b"",
+) -> Recording:
+    """Open JSON lines. `wanted` limits what is decoded, never what is counted; a bad line is counted with its reason.
+
+    Raises RecordingError (FILE:LINE), here or while windows are read, for a file whose first lines hold no record,
+    binary data and damaged compression; with `strict` also for a last line that is cut.
+    """
+    blocks = text_blocks(path)
+    try:
+        size = path.stat().st_size
+        first = next(blocks, None)
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
+    opening = _Reader(Windows(wanted={}))
+    if first is not None:
+        opening.take(first.text[: first.text.find(b"\n", _OPENING_BYTES) + 1] or first.text)
+    if not opening.windows.rows and not opening.wrapped:
+        found = next(iter(opening.windows.undecodable), "an empty file")
+        advice = "see docs/FORMATS.md for the keys of a line"
+        raise RecordingError(f"{path}:1", 'lines such as {"ts": 1, "event": "x"}', found, advice)
+    reader = _Reader(Windows(wanted))
+    damage: list[RecordingError] = []
+
+    def windows() -> Iterator[Window]:
+        for block in chain([first] if first else [], blocks):
+            if block.cut and _parsed(block.text.decode("utf-8", "replace")) is None:
+                error = RecordingError(
+                    f"{path}:{block.first_line}", "a whole line", CUT, "what stands before it is read"
+                )
+                if strict:
+                    raise error
+                damage.append(error)
+                reader.windows.undecodable[CUT] += 1
+                continue
+            reader.take(block.text)
+            if progress:
+                progress(block.read_bytes, size)
+            if reader.windows.rows >= WINDOW_RECORDS:
+                yield reader.windows.flush()
+        yield reader.windows.flush()
+
+    return Recording(
+        path=path,
+        format="JSON lines",
+        size_bytes=size,
+        clock=None,
+        nr_cpus=None,
+        arch=None,
+        kernel_release=None,
+        page_size=None,
+        tracer="bpftrace" if opening.wrapped else None,
+        comms=reader.comms,
+        tgids=reader.tgids,
+        losses=reader.losses,
+        windows=windows(),
+        damage=damage,
+    )
+
+
+@dataclass
+class _Reader:
+    """Blocks of lines to batches; who is who, and losses."""
+
+    windows: Windows
+    comms: dict[int, str] = field(default_factory=dict)
+    tgids: dict[int, int] = field(default_factory=dict)
+    losses: list[Loss] = field(default_factory=list)
+    position: int = 0
+    last_ns: int = 0
+    wrapped: bool = False
+
+    def take(self, text: bytes) -> None:
+        """Add the records of some lines."""
+        batches: dict[str, Batch] = {}
+        bad: Counter[str] = Counter()
+        for found in _objects(text.decode("utf-8", "replace"), bad):
+            if "event" not in found and _is_wrapped(found):
+                self.wrapped = True
+                for inner in self._unwrapped(found, bad):
+                    self._record(inner, batches, bad)
+            else:
+                self._record(found, batches, bad)
+        for event, batch in batches.items():
+            self.windows.add(event, batch)
+        self.windows.undecodable.update(bad)
+
+    def _record(self, found: dict[str, Any], batches: dict[str, Batch], bad: Counter[str]) -> None:
+        event, ts_ns = found.pop("event", None), found.pop("ts", None)
+        if type(event) is not str or not event or len(event) > 128:
+            bad[NO_EVENT] += 1
+            return
+        if type(ts_ns) is not int or not -_TIME_MAX < ts_ns < _TIME_MAX:
+            bad[NO_TIME] += 1
+            return
+        cpu, pid, tid, tgid, comm = (
+            found.pop(f"common_{key}" if f"common_{key}" in found else key, None) for key in _COMMON[2:]
+        )
+        if tid is not None:
+            pid, tgid = tid, pid if tgid is None else tgid
+        thread = pid if type(pid) is int and 0 <= pid <= _PID_MAX else -1
+        if thread >= 0:
+            if type(comm) is str and comm:
+                self.comms[thread] = comm[:64]
+            if type(tgid) is int and 0 <= tgid <= _PID_MAX:
+                self.tgids[thread] = tgid
+        batch = batches.get(event)
+        if batch is None:
+            batch = batches[event] = Batch()
+        batch.ts_ns.append(ts_ns)
+        batch.position.append(self.position)
+        batch.cpu.append(cpu if type(cpu) is int and 0 <= cpu <= _PID_MAX else -1)
+        batch.pid.append(thread)
+        batch.fields.append(found)
+        self.position += 1
+        self.last_ns = ts_ns
+
+    def _unwrapped(self, found: dict[str, Any], bad: Counter[str]) -> Iterator[dict[str, Any]]:
+        """What bpftrace -f json wraps: `printf` in {"type", "data"}; lost events become a loss, of any CPU."""
+        kind, data = found["type"], found["data"]
+        if kind == "printf" and isinstance(data, str):
+            yield from _objects(data, bad)
+        elif kind == "lost_events" and isinstance(data, dict):
+            count = data.get("events")
+            self.losses.append(Loss(ANY_CPU, self.last_ns, self.last_ns, count if type(count) is int else None))
+        elif kind != "attached_probes":
+            bad[f"bpftrace's {str(kind)[:32]!r} is no record"] += 1
+
+
+def _is_wrapped(found: dict[str, Any]) -> bool:
+    return "type" in found and "data" in found and "ts" not in found
+
+
+def _objects(text: str, bad: Counter[str]) -> Iterator[dict[str, Any]]:
+    """The objects of some lines; other lines are counted in `bad`."""
+    lines = [line for line in text.split("\n") if line and not line.isspace()]
+    try:
+        found = json.loads("[" + ",".join(lines) + "]")
+    except (ValueError, RecursionError):
+        found = []
+    if len(found) == len(lines) and all(type(item) is dict for item in found):
+        yield from found
+        return
+    for line in lines:
+        item = _parsed(line)
+        if item is None:
+            bad[NO_OBJECT] += 1
+        else:
+            yield item
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+__all__ = ["open_json_lines", "sniff"]
