@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -12,29 +11,23 @@ from numpy.typing import NDArray
 
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest.cursor import ADVICE
-from fastgup_trace.ingest.kernel_events.fields import Column, Context, Rows, decode
+from fastgup_trace.ingest.kernel_events.batches import EVENT_IDS, Batch, Group, groups
+from fastgup_trace.ingest.kernel_events.fields import Column, Context, Rows, asked_for, decode, with_numbers
 from fastgup_trace.ingest.kernel_events.formats import Field, Format, Formats
 from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
-from fastgup_trace.ingest.unaligned import Int64s, words
+from fastgup_trace.ingest.unaligned import words
 
 _COMMON = {"common_type": (0, 2), "common_flags": (2, 1), "common_preempt_count": (3, 1), "common_pid": (4, 4)}
 """struct trace_entry as it has been since 2.6.31: place and size."""
 
+_ENTRY = (
+    Field("common_pid", "int", None, 4, 4, True),
+    Field("common_flags", "unsigned char", None, 2, 1, False),
+)
+
 FUNCTION = "function"
 
-
-@dataclass(frozen=True)
-class Batch:
-    """Records of a window in merged order: where each one's payload (struct trace_entry and fields) lies in `data`."""
-
-    data: NDArray[np.uint8]
-    """With 8 spare bytes at its end."""
-    start: Int64s
-    length: Int64s
-    ts: Int64s
-    cpu: Int64s
-    place: Callable[[int], str]
-    """Row -> where the recording has it, for errors: `offset 4711`."""
+__all__ = ["Batch", "EventDecoder"]
 
 
 class EventDecoder:
@@ -44,27 +37,43 @@ class EventDecoder:
         self._formats, self._context, self._path, self._strict = formats, context, path, strict
         self._wanted = wanted
         self._seq = 0
+        self._checked = set[int]()
+        self._asked = dict[str, tuple[bool, frozenset[str] | None]]()
+        self.selected = self._select()
+        """For each event id whether its records are needed: they are wanted, or nothing is known of the event."""
+
+    def _select(self) -> NDArray[np.bool_]:
+        selected = np.ones(EVENT_IDS, np.bool_)
+        if self._wanted is not None:
+            names = {name for name in self._wanted if not name.endswith("*")}
+            prefixes = tuple(name[:-1] for name in self._wanted if name.endswith("*"))
+            for number, name in self._formats.names():
+                selected[number] = name in names or name == FUNCTION or name.startswith(prefixes)
+        return selected
 
     def window(self, batch: Batch) -> Window:
         """Decode a batch. Raises RecordingError for a format that does not parse, or (`strict`) is missing."""
-        data, order = batch.data, self._context.order
-        ids = words(data, batch.start, f"{order}u2").astype(np.uint16)
-        by_id = np.argsort(ids, kind="stable")
-        edges = np.flatnonzero(np.diff(ids[by_id])) + 1
+        counts, found = groups(batch, self.selected, self._context.order, self._seq)
         window = Window({}, {}, {})
         undecodable = Counter[str]()
-        for rows in np.split(by_id, edges) if len(by_id) else ():
-            number = int(ids[rows[0]])
+        for number in np.flatnonzero(counts).tolist():
             if number not in self._formats:
-                self._unknown(number, batch, int(rows[0]))
-                undecodable["record of an event without a format"] += len(rows)
+                self._unknown(number, batch)
+                undecodable["record of an event without a format"] += int(counts[number])
+            elif number not in self._checked:
+                self._check_common(self._formats[number])
+                self._checked.add(number)
+            if not self.selected[number]:
+                name = self._formats[number].name
+                window.counts[name] = window.counts.get(name, 0) + int(counts[number])
+        for group in found:
+            if group.id not in self._formats:
                 continue
-            format_ = self._formats[number]
-            self._check_common(format_)
-            for name, part in self._named(format_, batch, rows):
+            format_ = self._formats[group.id]
+            for name, part in self._named(format_, batch, group):
                 window.counts[name] = window.counts.get(name, 0) + len(part)
-                asked_for, fields = wanted_fields(self._wanted, name)
-                if not asked_for:
+                is_wanted, fields = self._fields(name)
+                if not is_wanted:
                     continue
                 table, short = self._table(format_, fields, batch, part)
                 if short:
@@ -73,13 +82,20 @@ class EventDecoder:
                     table = _joined(window.events[name], table)
                 window.events[name] = table
         window.undecodable.update(undecodable)
-        self._seq += len(ids)
+        self._seq += int(counts.sum())
         return window
 
-    def _unknown(self, number: int, batch: Batch, row: int) -> None:
+    def _unknown(self, number: int, batch: Batch) -> None:
         if self._strict:
+            row = int(np.argmax(words(batch.data, batch.start, f"{self._context.order}u2") == number))
             where = f"{self._path}: {batch.place(row)}"
             raise RecordingError(where, "a record of an event whose format the file has", f"event {number}", ADVICE)
+
+    def _fields(self, name: str) -> tuple[bool, frozenset[str] | None]:
+        """Whether the event is wanted, and which of its fields (None: all)."""
+        if name not in self._asked:
+            self._asked[name] = wanted_fields(self._wanted, name)
+        return self._asked[name]
 
     def _check_common(self, format_: Format) -> None:
         found = {field.name: (field.offset, field.size) for field in format_.common}
@@ -87,13 +103,13 @@ class EventDecoder:
             where = f"{self._path}: format of {format_.system}:{format_.name}"
             raise RecordingError(where, f"common fields at {_COMMON}", f"{found}", ADVICE)
 
-    def _named(self, format_: Format, batch: Batch, rows: Int64s) -> Iterator[tuple[str, Int64s]]:
-        """The event's name with its rows; the function tracer's records by the function that they saw."""
+    def _named(self, format_: Format, batch: Batch, group: Group) -> Iterator[tuple[str, Group]]:
+        """The event's name with its records; the function tracer's records by the function that they saw."""
         ip = next((field for field in format_.fields if field.name == "ip"), None)
         if format_.name != FUNCTION or format_.system != "ftrace" or ip is None:
-            yield format_.name, rows
+            yield format_.name, group
             return
-        addresses = self._addresses(ip, batch, rows)
+        addresses = self._addresses(ip, batch, group)
         known, inverse = np.unique(addresses, return_inverse=True)
         names = [
             name or f"{address:#x}"
@@ -103,27 +119,29 @@ class EventDecoder:
         code = places[inverse]
         by_name = np.argsort(code, kind="stable")
         for part in np.split(by_name, np.flatnonzero(np.diff(code[by_name])) + 1):
-            yield f"{FUNCTION}:{codes[code[part[0]]]}", rows[part]
+            yield f"{FUNCTION}:{codes[code[part[0]]]}", group.take(part)
 
-    def _addresses(self, ip: Field, batch: Batch, rows: Int64s) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-        fits = batch.length[rows] >= ip.offset + ip.size
-        place = np.where(fits, batch.start[rows] + ip.offset, 0)
-        return np.where(
-            fits, words(batch.data, place, f"{self._context.order}u{ip.size}").astype(np.uint64), np.uint64(0)
-        )
+    def _addresses(self, ip: Field, batch: Batch, group: Group) -> NDArray[np.uint64]:
+        fits = group.length >= ip.offset + ip.size
+        place = np.where(fits, group.start + ip.offset, 0)
+        found = words(batch.data, place, f"{self._context.order}u{ip.size}").astype(np.uint64)
+        return np.where(fits, found, np.uint64(0))
 
-    def _table(
-        self, format_: Format, fields: frozenset[str] | None, batch: Batch, rows: Int64s
-    ) -> tuple[pa.Table, int]:
-        data, order, start = batch.data, self._context.order, batch.start[rows]
+    def _table(self, format_: Format, names: frozenset[str] | None, batch: Batch, group: Group) -> tuple[pa.Table, int]:
+        data, order = batch.data, self._context.order
+        fields = asked_for(format_, names)
+        rows = Rows(data, group.start, group.length)
+        if batch.ids is not None and order == "<":
+            rows = with_numbers(rows, [*_ENTRY, *fields])
+        pid, flags = rows.numbers.get("common_pid"), rows.numbers.get("common_flags")
         columns: dict[str, Column] = {
-            "common_seq": pa.array(rows + self._seq),
-            "common_ts_ns": pa.array(batch.ts[rows]),
-            "common_cpu": pa.array(batch.cpu[rows].astype(np.int32)),
-            "common_pid": pa.array(words(data, start + 4, f"{order}i4").astype(np.int32)),
-            "common_flags": pa.array(data[start + 2]),
+            "common_seq": pa.array(group.seq.copy()),
+            "common_ts_ns": pa.array(group.ts.copy()),
+            "common_cpu": pa.array(group.cpu.astype(np.int32)),
+            "common_pid": pa.array(words(data, group.start + 4, f"{order}i4").astype(np.int32) if pid is None else pid),
+            "common_flags": pa.array(data[group.start + 2] if flags is None else flags),
         }
-        own, short = decode(format_, fields, Rows(data, start, batch.length[rows]), self._context)
+        own, short = decode(format_, fields, rows, self._context)
         return pa.table(columns | own), len(short)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastgup_trace.ingest.kernel_events.formats import Field, Format
 from fastgup_trace.ingest.kernel_events.symbols import Symbols
-from fastgup_trace.ingest.unaligned import Int64s, words
+from fastgup_trace.ingest.unaligned import Int64s, unaligned, words
 
 Column: TypeAlias = "pa.Array[Any]"
 
@@ -55,21 +57,58 @@ class Rows:
     data: NDArray[np.uint8]
     start: Int64s
     length: Int64s
+    numbers: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
+    """Fields that are numbers and whose columns are at hand: 0 where a record is too short."""
 
     def __len__(self) -> int:
         return len(self.start)
 
 
-def decode(
-    format_: Format, names: frozenset[str] | None, rows: Rows, context: Context
-) -> tuple[dict[str, Column], Int64s]:
-    """Columns of the fields `names` (None: all), and the numbers of the rows that a field did not fit into."""
+def asked_for(format_: Format, names: frozenset[str] | None) -> list[Field]:
+    """The event's fields that `names` (None: all) ask for, under their own names or for what is made of them."""
+    return [
+        field
+        for field in format_.fields
+        if names is None or not names.isdisjoint((field.name, f"{field.name}.sym", f"{field.name}.ptr"))
+    ]
+
+
+def is_number(event: str, field: Field) -> bool:
+    """Whether a field is one number, and not text, a mask, a list or the place of one."""
+    placed = field.type.startswith(("__data_loc ", "__rel_loc ")) or (event, field.name) in _OPEN_ENDED
+    return not placed and field.count is None and "cpumask" not in field.type and field.size in (1, 2, 4, 8)
+
+
+def with_numbers(rows: Rows, fields: Sequence[Field]) -> Rows:
+    """`rows` with the columns of those fields that are numbers, by one pass of compiled code; little-endian only."""
+    from fastgup_trace.ingest.kernel_events.gathering import gather
+
+    numbers = [field for field in fields if is_number("", field)]
+    table = np.zeros((len(numbers), 4), np.int64)
+    place = 0
+    for row, field in enumerate(numbers):
+        place = -(-place // field.size) * field.size
+        table[row, :3] = field.offset, field.size, place // field.size
+        place += field.size * len(rows)
+    out = np.frombuffer(pa.allocate_buffer(-(-place // 8) * 8), np.uint8)
+    two, four, eight = (unaligned(rows.data, dtype) for dtype in ("u2", "u4", "u8"))
+    into2, into4, into8 = (out.view(dtype) for dtype in ("u2", "u4", "u8"))
+    if not gather(rows.data, two, four, eight, rows.start, rows.length, table, out, into2, into4, into8):
+        raise ValueError("records that lie outside their buffer")
+    found = {}
+    for row, field in enumerate(numbers):
+        column = out.view(f"{'i' if field.signed else 'u'}{field.size}")
+        found[field.name] = column[table[row, 2] : table[row, 2] + len(rows)]
+    return replace(rows, numbers=found)
+
+
+def decode(format_: Format, fields: Sequence[Field], rows: Rows, context: Context) -> tuple[dict[str, Column], Int64s]:
+    """Columns of the fields, and the numbers of the rows that a field did not fit into."""
     columns: dict[str, Column] = {}
     short = np.zeros(len(rows), np.bool_)
     symbols = _FUNCTIONS.get(format_.name, format_.symbols)
-    for field in format_.fields:
-        if names is None or not names.isdisjoint((field.name, f"{field.name}.sym", f"{field.name}.ptr")):
-            columns.update(_decode_field(format_.name, field, field.name in symbols, rows, context, short))
+    for field in fields:
+        columns.update(_decode_field(format_.name, field, field.name in symbols, rows, context, short))
     return columns, np.flatnonzero(short)
 
 
@@ -86,9 +125,11 @@ def _decode_field(
         valid = length >= 0
         short |= ~valid
         return {name: _dynamic(kind, np.where(valid, start, 0), np.where(valid, length, 0), valid, rows, context)}
-    start, valid = rows.start + field.offset, rows.length >= field.offset + field.size
+    valid = rows.length >= field.offset + field.size
     short |= ~valid
-    start = np.where(valid, start, 0)
+    if name in rows.numbers:
+        return _number(field, rows.numbers[name], valid, symbolic, context)
+    start = np.where(valid, rows.start + field.offset, 0)
     if field.count is not None:
         if _CHAR.fullmatch(kind):
             return {name: _strings(_fixed_bytes(rows.data, start, field.size), valid)}
@@ -96,14 +137,21 @@ def _decode_field(
     if "cpumask" in kind or field.size not in (1, 2, 4, 8):
         return {name: _dynamic(kind, start, np.where(valid, field.size, 0), valid, rows, context)}
     values = words(rows.data, start, f"{context.order}{'i' if field.signed else 'u'}{field.size}")
-    if _CHAR_POINTER.fullmatch(kind):
-        return _pointed(name, values.astype(np.uint64), valid, context)
-    if symbolic or kind.endswith("*"):
-        values = values.astype(np.uint64)
-    column = pa.array(values.astype(values.dtype.newbyteorder("=")), mask=None if valid.all() else ~valid)
-    return {name: column} | (
-        {f"{name}.sym": _symbols(values.astype(np.uint64), valid, context.symbols)} if symbolic else {}
-    )
+    return _number(field, values, valid, symbolic, context)
+
+
+def _number(
+    field: Field, values: NDArray[Any], valid: NDArray[np.bool_], symbolic: bool, context: Context
+) -> dict[str, Column]:
+    if _CHAR_POINTER.fullmatch(field.type):
+        return _pointed(field.name, values.astype(np.uint64), valid, context)
+    if symbolic or field.type.endswith("*"):
+        values = values.astype(np.uint64, copy=False)
+    native = values.astype(values.dtype.newbyteorder("="), copy=False)
+    columns = {field.name: pa.array(native, mask=None if valid.all() else ~valid)}
+    if symbolic:
+        columns[f"{field.name}.sym"] = _symbols(native.astype(np.uint64, copy=False), valid, context.symbols)
+    return columns
 
 
 def _located(
@@ -161,18 +209,24 @@ def _dictionary(texts: list[str], indices: NDArray[np.int32], valid: NDArray[np.
 
 
 def _pointed(name: str, pointers: NDArray[np.uint64], valid: NDArray[np.bool_], context: Context) -> dict[str, Column]:
-    known, inverse = np.unique(pointers, return_inverse=True)
+    known, inverse = _distinct(pointers)
     texts = [context.strings.get(pointer) for pointer in known.tolist()]
     found = np.array([text is not None for text in texts], np.bool_)[inverse] & valid
-    strings = _dictionary([text or "" for text in texts], inverse.astype(np.int32), found)
+    strings = _dictionary([text or "" for text in texts], inverse, found)
     return {name: strings, f"{name}.ptr": pa.array(pointers, mask=None if valid.all() else ~valid)}
 
 
+def _distinct(values: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    """The different values, and which of them each one is."""
+    encoded = pa.array(values).dictionary_encode()
+    return encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
+
+
 def _symbols(addresses: NDArray[np.uint64], valid: NDArray[np.bool_], symbols: Symbols) -> Column:
-    known, inverse = np.unique(addresses, return_inverse=True)
+    known, inverse = _distinct(addresses)
     names = symbols.names(known)
     found = np.array([name is not None for name in names], np.bool_)[inverse] & valid
-    return _dictionary([name or "" for name in names], inverse.astype(np.int32), found)
+    return _dictionary([name or "" for name in names], inverse, found)
 
 
 def _dynamic(

@@ -91,6 +91,11 @@ class Formats(Mapping[int, Format]):
             self._parsed[number] = _parse(system, match, f"{self._where}: format of {system}:{match['name']}")
         return self._parsed[number]
 
+    def names(self) -> Iterator[tuple[int, str]]:
+        """Id and name of every event."""
+        for number, (_, match) in self._texts.items():
+            yield number, match["name"]
+
     def __iter__(self) -> Iterator[int]:
         return iter(self._texts)
 

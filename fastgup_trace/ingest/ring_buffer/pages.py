@@ -76,8 +76,8 @@ class PageWalker:
     """Walks pages of one layout; `path` names the file in errors."""
 
     def __init__(self, header: PageHeader, page_bytes: int, big_endian: bool, path: str) -> None:
-        self._header, self._page_bytes, self._path = header, page_bytes, path
-        self._big_endian, self._order = big_endian, ">" if big_endian else "<"
+        self.header, self.path, self.big_endian = header, path, big_endian
+        self._page_bytes, self._order = page_bytes, ">" if big_endian else "<"
 
     def place(self, pages: Pages, page: int, place: int) -> str:
         """Where the recording has what the buffer has at `place`, on `page`."""
@@ -86,14 +86,14 @@ class PageWalker:
         return f"offset {offset + byte}" if inner < 0 else f"offset {offset}, byte {inner + byte} unpacked"
 
     def fail(self, pages: Pages, page: int, place: int, expected: str, found: str) -> NoReturn:
-        raise RecordingError(f"{self._path}: {self.place(pages, page, place)}", expected, found, ADVICE)
+        raise RecordingError(f"{self.path}: {self.place(pages, page, place)}", expected, found, ADVICE)
 
     def heads(self, pages: Pages) -> tuple[Int64s, Int64s]:
         """First time and data bytes of each page."""
         base = np.arange(len(pages), dtype=np.int64) * self._page_bytes
-        ts = words(pages.data, base + self._header.timestamp_offset, f"{self._order}u8").astype(np.int64)
+        ts = words(pages.data, base + self.header.timestamp_offset, f"{self._order}u8").astype(np.int64)
         commit = self._commit(pages, base) & _COMMIT_MASK
-        room = self._page_bytes - self._header.data_offset
+        room = self._page_bytes - self.header.data_offset
         if (bad := (commit > room) | (ts < 0)).any():
             page = int(bad.argmax())
             found = f"a time of {int(ts[page]) % (1 << 64)} and {commit[page]} bytes"
@@ -103,15 +103,15 @@ class PageWalker:
         return ts, commit
 
     def _commit(self, pages: Pages, base: Int64s) -> Int64s:
-        size = self._header.commit_bytes
-        return words(pages.data, base + self._header.commit_offset, f"{self._order}u{size}").astype(np.int64)
+        size = self.header.commit_bytes
+        return words(pages.data, base + self.header.commit_offset, f"{self._order}u{size}").astype(np.int64)
 
     def walk(self, pages: Pages) -> Walk:
         """Every data record of `pages`. Raises RecordingError where an event does not fit its page."""
         count = len(pages)
         base = np.arange(count, dtype=np.int64) * self._page_bytes
         page_ts, commit = self.heads(pages)
-        place = base + self._header.data_offset
+        place = base + self.header.data_offset
         end = place + commit
         turns: list[tuple[Int64s, Int64s, Int64s, Int64s]] = []
         live = np.flatnonzero(place < end)
@@ -120,7 +120,7 @@ class PageWalker:
             if (bad := place + 4 > stop).any():
                 self._overrun(pages, live, place, stop, bad)
             word = words(pages.data, place, f"{self._order}u4").astype(np.int64)
-            kind, delta = (word >> 27, word & 0x7FF_FFFF) if self._big_endian else (word & 31, word >> 5)
+            kind, delta = (word >> 27, word & 0x7FF_FFFF) if self.big_endian else (word & 31, word >> 5)
             after, start, length = place + 4 + 4 * kind, place + 4, 4 * kind
             ts = ts + delta
             is_record = np.ones(len(live), np.bool_)
@@ -152,7 +152,7 @@ class PageWalker:
         if (bad := (at + 8 > stop[odd]) & ~empty).any():
             self._overrun(pages, live[odd], at, stop[odd], bad)
         second = words(pages.data, at, f"{self._order}u8").astype(np.uint64)
-        second = (second & np.uint64(0xFFFF_FFFF) if self._big_endian else second >> np.uint64(32)).astype(np.int64)
+        second = (second & np.uint64(0xFFFF_FFFF) if self.big_endian else second >> np.uint64(32)).astype(np.int64)
         sized = ((kinds == 0) | (kinds == _PADDING)) & ~empty
         if (bad := sized & (second < 4)).any():
             turn = int(odd[bad.argmax()])
@@ -182,8 +182,8 @@ class PageWalker:
 
     def _missed(self, pages: Pages, base: Int64s, commit: Int64s) -> tuple[NDArray[np.bool_], Int64s]:
         word = self._commit(pages, base)
-        size = self._header.commit_bytes
-        behind = self._header.data_offset + commit
+        size = self.header.commit_bytes
+        behind = self.header.data_offset + commit
         stored = (word & _MISSED_STORED != 0) & (behind + size <= self._page_bytes)
         count = np.full(len(base), -1, np.int64)
         count[stored] = words(pages.data, (base + behind)[stored], f"{self._order}u{size}").astype(np.int64)

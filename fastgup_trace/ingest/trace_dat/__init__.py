@@ -129,7 +129,7 @@ def _with_machine(container: Container, recording: Recording) -> Recording:
 
 
 def _windows(merger: Merger, decoder: EventDecoder) -> Iterator[Window]:
-    for batch in merger.batches():
+    for batch in merger.batches(decoder.selected):
         yield decoder.window(batch)
 
 
