@@ -33,6 +33,8 @@ _FASTGUP = "2014 instrumentation (3.10, 3.13, 3.18)"
 _STOCK = "tracepoint, all"
 _RCU_TRACE = "tracepoint with CONFIG_RCU_TRACE"
 _IPI = "arm, arm64 tracepoint from 3.17; 2014"
+_PERF = "perf software event, all"
+_SIDE_BAND = "perf.data, all"
 _SEND = ("callsite", "callsite.sym", "callback", "callback.sym")
 
 PROBES: Final = (
@@ -43,6 +45,9 @@ PROBES: Final = (
     Probe("fault", ("mm", "addr", "esr", "flags", "ret", "user"), "fault", "all", _FASTGUP),
     Probe("page_fault_user", ("address", "ip", "error_code"), "fault", "address, ip, write", "x86 tracepoint"),
     Probe("page_fault_kernel", ("address", "ip", "error_code"), "fault", "address, ip, write", "x86 tracepoint"),
+    Probe("page-faults", ("addr", "ip"), "fault", "address, ip", _PERF),
+    Probe("minor-faults", ("addr", "ip"), "fault", "address, ip", _PERF),
+    Probe("major-faults", ("addr", "ip"), "fault", "address, ip", _PERF),
     # walk
     Probe("internal_get_user_pages_fast", ("start", "nr"), "walk", "address, nr_pages", _KPROBE_61),
     Probe("internal_get_user_pages_fast_ret", ("ret",), "walk", "end_ns, path", "kretprobe"),
@@ -100,6 +105,15 @@ PROBES: Final = (
     Probe("task_newtask", ("pid", "comm", "clone_flags"), "task", "clone_flags", _STOCK),
     Probe("sched_process_exec", ("filename", "pid"), "task", "exec", _STOCK),
     Probe("sched_process_exit", ("comm", "pid"), "task", "exit", _STOCK),
+    Probe(
+        "PERF_RECORD_SWITCH", ("out", "preempt"), "sched", "prev_tid", _SIDE_BAND
+    ),
+    Probe(
+        "PERF_RECORD_SWITCH_CPU_WIDE", ("out", "preempt", "next_prev_tid"), "sched", "prev_tid, next_tid", _SIDE_BAND
+    ),
+    Probe("PERF_RECORD_FORK", ("pid", "tid", "ptid", "synthesized"), "task", "fork, thread", _SIDE_BAND),
+    Probe("PERF_RECORD_COMM", ("comm", "exec", "synthesized"), "task", "exec", "perf.data, from 3.16"),
+    Probe("PERF_RECORD_EXIT", ("tid", "synthesized"), "task", "exit", _SIDE_BAND),
     # ipi
     Probe("ipi_raise", ("target_cpus", "reason", "mask", "nr"), "ipi", "raise", _IPI),
     Probe("ipi_entry", ("reason", "nr"), "ipi", "entry", _IPI),
@@ -173,6 +187,8 @@ PROBES: Final = (
     ),
     Probe("sys_enter", ("id", "args"), "vma_op", "all, by number", "raw_syscalls"),
     Probe("sys_exit", ("id", "ret"), "vma_op", "end_ns, result", "raw_syscalls"),
+    Probe("PERF_RECORD_MMAP", ("addr", "len", "tid", "synthesized"), "vma_op", "mmap of a file to run", _SIDE_BAND),
+    Probe("PERF_RECORD_MMAP2", ("addr", "len", "tid", "synthesized"), "vma_op", "mmap of a file to run", _SIDE_BAND),
     # mm
     Probe("exit_mmap", ("mm", "users"), "mm", "died_ns", _KPROBE),
     Probe("__get_user_pages", ("mm",), "mm", "an address space", _KPROBE),

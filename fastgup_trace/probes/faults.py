@@ -1,4 +1,4 @@
-"""fault: page faults, from handle_mm_fault (any ARM kernel), `fault` (2014 instrumentation), exceptions:* (x86)."""
+"""fault: page faults, by handle_mm_fault (ARM), `fault` (2014 instrumentation), exceptions:* (x86), page-faults (perf)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ X86_PF_WRITE, X86_PF_INSTR = 0x02, 0x10
 
 def faults(records: Records, context: Context) -> Rows:
     """Rows of `fault` with their own `mm` pointer as `pointer`."""
-    return stack([_handled(records, context), _recorded(records), _exceptions(records)])
+    return stack([_handled(records, context), _recorded(records), _exceptions(records), _sampled(records)])
 
 
 def _flag(flags: Ints, bit: int) -> Ints:
@@ -63,3 +63,12 @@ def _exceptions(records: Records) -> Rows:
         exec=_flag(rows["error_code"], X86_PF_INSTR),
         user=(rows["event"] == records.code("page_fault_user")).astype(np.int64),
     )
+
+
+def _sampled(records: Records) -> Rows:
+    """perf's software events, where nothing else tells of faults; page-faults are the minor and the major ones."""
+    if records.like("handle_mm_fault", "do_page_fault", "fault", "page_fault_user", "page_fault_kernel"):
+        return Rows()
+    names = ("page-faults",) if "page-faults" in records else ("minor-faults", "major-faults")
+    rows = records.rows(*names, fields=("addr", "ip"))
+    return rows.having(address=rows["addr"], pointer=NULL)

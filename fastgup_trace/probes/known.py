@@ -22,6 +22,8 @@ _KINDS: Final = {
     COLLAPSES: ("pmdp_collapse_flush",),
     CALLBACKS: ("call_rcu", "rcu_callback", "table_batch_flush"),
 }
+# What tells of some operations only: perf's own records of mappings are those of files to run.
+_PARTIAL: Final = frozenset({"PERF_RECORD_MMAP", "PERF_RECORD_MMAP2"})
 _INSTRUMENTED: Final = "fastgup"
 """The system of the 2014 instrumentation: enabled as a whole."""
 
@@ -48,6 +50,6 @@ def probes_on(enabled: Iterable[str]) -> frozenset[str]:
 def known_from(enabled: Iterable[str]) -> list[str]:
     """Tables, and `thp.split_pmd`, `thp.collapse` and `rcu.callbacks`, that these enabled events and functions feed."""
     names = probes_on(enabled)
-    found = {table for name in names for table in tables_of(name)}
+    found = {table for name in names - _PARTIAL for table in tables_of(name)}
     found |= {kind for kind, events in _KINDS.items() if names & set(events)}
     return sorted(found - {"thp", "rcu"})  # as tables they say nothing of their kinds

@@ -45,6 +45,7 @@ NEUTRAL: Final = (
 USERLAND: Final = (
     "handle_mm_fault", "do_page_fault", "get_user_pages_fast", "__get_user_pages_fast", "internal_get_user_pages_fast",
     "exit_mmap", "page_fault_user", "sys_enter", "sys_enter_*", "get_futex_key", "unmap_region",
+    "page-faults", "minor-faults", "major-faults",
 )  # fmt: skip
 POINTER_FIELDS: Final = ("mm", "users", "mm_users", "flags")
 
@@ -60,13 +61,13 @@ class Sightings:
     calls: Rows
     """tid: without any pointer, a thread that has a mm of its own."""
     forks: Rows
-    """sched_process_fork: child_pid, child_comm."""
+    """sched_process_fork or PERF_RECORD_FORK: child_pid, child_comm, child_group (its process, where told)."""
     new: Rows
     """task_newtask: pid, clone_flags."""
     execs: Rows
-    """sched_process_exec: filename."""
+    """sched_process_exec: filename; or PERF_RECORD_COMM of an exec: comm."""
     exits: Rows
-    """sched_process_exit: comm."""
+    """sched_process_exit or PERF_RECORD_EXIT: comm."""
 
     @property
     def births(self) -> Rows:
@@ -92,13 +93,42 @@ def sightings(part: Part, records: Records, context: Context) -> Sightings:
         lives=_thin_lives(by_mm),
         seen=by_mm.having(life=life),
         calls=_plain(part.core(records.rows(*USERLAND))),
-        forks=part.core(records.rows("sched_process_fork", fields=("child_pid", "child_comm"))),
+        forks=part.core(forks(records)),
         new=part.core(records.rows("task_newtask", fields=("pid", "clone_flags"))),
-        execs=part.core(records.rows("sched_process_exec", fields=("filename",))),
-        exits=part.core(records.rows("sched_process_exit", fields=("comm",))),
+        execs=part.core(execs(records)),
+        exits=part.core(exits(records)),
     )
     cuts = found.cuts
     return replace(found, seen=_thin_seen(found.seen, cuts), calls=_thin_calls(found.calls, cuts))
+
+
+def forks(records: Records) -> Rows:
+    """New tasks: child_pid, child_comm, child_group. perf's own record where the tracepoint was off."""
+    if "sched_process_fork" in records:
+        return records.rows("sched_process_fork", fields=("child_pid", "child_comm"))
+    rows = _happened(records.rows("PERF_RECORD_FORK", fields=("pid", "tid", "ptid", "synthesized")))
+    return rows.having(child_pid=rows["its_tid"], child_group=rows["pid"], tid=rows["ptid"])
+
+
+def execs(records: Records) -> Rows:
+    """Tasks that go over to another program: filename or comm."""
+    if "sched_process_exec" in records:
+        return records.rows("sched_process_exec", fields=("filename", "pid"))
+    rows = _happened(records.rows("PERF_RECORD_COMM", fields=("comm", "exec", "synthesized")))
+    return rows.take(np.flatnonzero(rows["exec"] == 1))
+
+
+def exits(records: Records) -> Rows:
+    """Tasks that end: comm where it is told."""
+    if "sched_process_exit" in records:
+        return records.rows("sched_process_exit", fields=("comm", "pid"))
+    rows = _happened(records.rows("PERF_RECORD_EXIT", fields=("tid", "synthesized")))
+    return rows.having(tid=rows["its_tid"])
+
+
+def _happened(rows: Rows) -> Rows:
+    """Without the records that perf makes up at its start for what ran already."""
+    return rows.take(np.flatnonzero(rows["synthesized"] != 1))
 
 
 def together(parts: Iterable[Sightings]) -> Sightings:

@@ -116,6 +116,9 @@ def thread_groups(found: Sightings, context: Context) -> dict[int, int]:
         rows["tid"].tolist(), rows["pid"].tolist(), rows["clone_flags"].tolist(), strict=True
     ):
         groups[child] = groups.get(parent, parent) if flags != NULL and flags & CLONE_THREAD else child
+    for child, group in zip(found.forks["child_pid"].tolist(), found.forks["child_group"].tolist(), strict=True):
+        if group != NULL:
+            groups[child] = group
     return groups
 
 
@@ -160,7 +163,8 @@ def _comms(found: Sightings, context: Context, words: Words, pid: Ints, end: Int
     gone, again = (next_after(rows["tid"], rows["seq"], pid, end) for rows in (exits, execs))
     gone = np.where((again >= 0) & (execs.at("seq", again) < exits.at("seq", gone)), -1, gone)
     # TASK_COMM_LEN is 16 with the NUL; begin_new_exec takes the file's last component.
-    execs = execs.having(comm=_basenames(words, execs["filename"]))
+    named = np.where(execs["comm"] != NULL, execs["comm"], _basenames(words, execs["filename"]))
+    execs = execs.having(comm=named)
     saved = [context.comms.get(process) for process in pid.tolist()]
     candidates = (
         exits.at("comm", gone),

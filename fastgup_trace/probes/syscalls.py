@@ -55,6 +55,8 @@ class Calls:
 
 def find_calls(records: Records, context: Context) -> Calls:
     """Every enter with the exit that follows it on its thread; one that never returned has no end."""
+    if not records.like("sys_enter*"):
+        return Calls(_mapped(records))
     enters = stack([_enters(records), _raw(records, context)])
     exits = stack(
         [
@@ -62,8 +64,6 @@ def find_calls(records: Records, context: Context) -> Calls:
             records.rows("sys_exit", fields=("ret",)).having(raw=1),
         ]
     )
-    if not len(enters):
-        return Calls(Rows())
     # An exit has the event of its enter (or any number, for raw_syscalls, whose ids need not be read).
     names = dict(zip(records.words.codes(f"sys_exit_{n}" for n in CALLS), records.words.codes(CALLS), strict=True))
     kind = np.array([names.get(event, -1) for event in exits["event"].tolist()], np.int64)
@@ -73,6 +73,15 @@ def find_calls(records: Records, context: Context) -> Calls:
     forever = np.where(open_end >= 0, enters.at("seq", open_end) - 1, np.iinfo(np.int64).max)
     end_seq = np.where(end >= 0, exits.at("seq", end), np.maximum(forever, enters["seq"] + 1))
     return Calls(enters.having(end_ns=exits.at("ts_ns", end), end_seq=end_seq, result=exits.at("ret", end)))
+
+
+def _mapped(records: Records) -> Rows:
+    """Mappings that perf records for its symbols: files mapped to be executed, or all with perf record -d."""
+    rows = records.rows("PERF_RECORD_MMAP", "PERF_RECORD_MMAP2", fields=("addr", "len", "tid", "synthesized"))
+    rows = rows.take(np.flatnonzero((rows["synthesized"] != 1) & (rows["its_tid"] > 0)))
+    return rows.having(
+        tid=rows["its_tid"], op=records.code("mmap"), address=rows["addr"], length=rows["len"], end_seq=rows["seq"]
+    )
 
 
 def _enters(records: Records) -> Rows:
