@@ -10,10 +10,19 @@ from numpy.typing import NDArray
 
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest.cursor import ADVICE
+from fastgup_trace.ingest.unaligned import Int64s
 
 # Names may hold any byte but blanks: assemblers make labels like `.L14472\x021`.
 _KALLSYMS = re.compile(rb"(?:[0-9a-fA-F]{8,16} [A-Za-z?-] [^\s\0]+(?:[ \t]+\[[!-~]+\])?[ \t]*\n)*\0?")
+_NAME = re.compile(rb"[^\s\0]+")
 _PRINTK = re.compile(rb'^\s*(?:0x)?([0-9a-fA-F]+) : "(.*)"\s*$')
+
+# Each character as a hexadecimal digit; of others nothing is asked.
+_HEX = np.zeros(256, np.uint64)
+for _digit, _characters in enumerate(
+    ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "aA", "bB", "cC", "dD", "eE", "fF")
+):
+    _HEX[[ord(character) for character in _characters]] = _digit
 
 
 def _text(data: bytes) -> str:
@@ -32,27 +41,36 @@ class Symbols:
         self._kallsyms = kallsyms
 
     @cached_property
-    def _table(self) -> tuple[NDArray[np.uint64], list[bytes]]:
-        """Addresses in ascending order and the names that begin there."""
-        rows: dict[int, bytes] = {}
-        for line in self._kallsyms.split(b"\n"):
-            parts = line.split(None, 3)
-            # ARM's mapping symbols ($a, $d, $x) and x86's absolute ones (per-CPU offsets) are no functions.
-            if len(parts) < 3 or parts[2].startswith(b"$") or parts[1] in b"aA":
-                continue
-            try:
-                rows[int(parts[0], 16) & 0xFFFF_FFFF_FFFF_FFFF] = parts[2]
-            except ValueError:
-                continue
-        rows.pop(0, None)  # kptr_restrict shows every address as 0
-        addresses = np.array(sorted(rows), np.uint64)
-        return addresses, [rows[int(address)] for address in addresses]
+    def _table(self) -> tuple[NDArray[np.uint64], Int64s]:
+        """Addresses in ascending order and where in the text the names that begin there are."""
+        data = np.frombuffer(self._kallsyms, np.uint8)
+        ends = np.flatnonzero(data == ord("\n"))
+        starts = np.concatenate([[0], ends[:-1] + 1])[: len(ends)]
+        is_blank = np.flatnonzero(data == ord(" "))
+        digits = is_blank[np.searchsorted(is_blank, starts)] - starts
+        addresses = np.zeros(len(starts), np.uint64)
+        for width in np.unique(digits).tolist():
+            mine = np.flatnonzero(digits == width)
+            for digit in range(width):
+                addresses[mine] = addresses[mine] << np.uint64(4) | _HEX[data[starts[mine] + digit]]
+        names = starts + digits + 3
+        # ARM's mapping symbols ($a, $d, $x) and x86's absolute ones (per-CPU offsets) are no functions; under
+        # kptr_restrict every address shows as 0.
+        is_absolute = (data[names - 2] | 0x20) == ord("a")
+        keep = np.flatnonzero(~is_absolute & (data[names] != ord("$")) & (addresses != 0))
+        keep = keep[np.argsort(addresses[keep], kind="stable")]
+        last = np.append(addresses[keep][1:] != addresses[keep][:-1], True)[: len(keep)]
+        return addresses[keep[last]], names[keep[last]]
 
     def names(self, addresses: NDArray[np.uint64]) -> list[str | None]:
         """For each address the symbol that it lies in or behind; None below the first."""
         table, names = self._table
         places = np.searchsorted(table, addresses, side="right") - 1
-        return [_text(names[place]) if place >= 0 else None for place in places.tolist()]
+        return [self._name(int(names[place])) if place >= 0 else None for place in places.tolist()]
+
+    def _name(self, start: int) -> str:
+        match = _NAME.match(self._kallsyms, start)
+        return _text(match[0]) if match else ""
 
 
 def parse_printk_formats(text: bytes) -> dict[int, str]:
