@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastgup_trace.errors import RecordingError, UsageError
-from fastgup_trace.ingest import ftrace_text, perf_data, trace_dat
+from fastgup_trace.ingest import ftrace_text, json_lines, perf_data, perf_script, systrace_html, trace_dat
 from fastgup_trace.ingest.checksum import Checksum
 from fastgup_trace.ingest.parts import Parts, other_types
 from fastgup_trace.ingest.provenance import describe, find_machine
@@ -61,6 +61,18 @@ FORMATS: Final = (
     Format(
         "ftrace-text", "`# tracer:` or `cpus=N` at its start, or lines as the kernel prints records; maybe compressed",
         ftrace_text.sniff, ftrace_text.open_ftrace_text,
+    ),
+    Format(
+        "perf-script", "lines as perf script prints records, or `# captured on` at its start; maybe compressed",
+        perf_script.sniff, perf_script.open_perf_script,
+    ),
+    Format(
+        "json-lines", 'an object with "ts" and "event" in its first line, or bpftrace\'s -f json; maybe compressed',
+        json_lines.sniff, json_lines.open_json_lines,
+    ),
+    Format(
+        "systrace-html", "an HTML page, in which ftrace text is looked for, or `TRACE:` and zlib data (atrace -z)",
+        systrace_html.sniff, systrace_html.open_systrace_html,
     ),
 )  # fmt: skip
 
