@@ -80,7 +80,8 @@ def _plain_groups(batch: Batch, rows: Int64s, counts: Int64s, seq: int) -> Itera
     for number in np.flatnonzero(counts).tolist():
         mine = rows[first : first + counts[number]]
         start, length, ts, cpu = (column[mine] for column in (batch.start, batch.length, batch.ts, batch.cpu))
-        yield Group(number, start, length, ts, cpu, mine + seq, None)
+        previous = None if batch.previous is None else batch.previous[mine]
+        yield Group(number, start, length, ts, cpu, mine + seq, previous)
         first += len(mine)
 
 

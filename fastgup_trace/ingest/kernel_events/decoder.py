@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest.cursor import ADVICE
 from fastgup_trace.ingest.kernel_events.batches import EVENT_IDS, Batch, Group, groups
-from fastgup_trace.ingest.kernel_events.fields import Column, Context, Rows, asked_for, decode, with_numbers
+from fastgup_trace.ingest.kernel_events.fields import MESSAGE, Column, Context, Rows, asked_for, decode, with_numbers
 from fastgup_trace.ingest.kernel_events.formats import Field, Format, Formats
+from fastgup_trace.ingest.kernel_events.messages import Messages
+from fastgup_trace.ingest.kernel_events.stacks import KERNEL, STACKS, Owners, caller_symbols
 from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
 from fastgup_trace.ingest.unaligned import words
 
@@ -37,6 +39,8 @@ class EventDecoder:
         self._formats, self._context, self._path, self._strict = formats, context, path, strict
         self._wanted = wanted
         self._seq = 0
+        self._owners = Owners()
+        self._messages = Messages(context.order, context.long_bytes, context.symbols)
         self._checked = set[int]()
         self._asked = dict[str, tuple[bool, frozenset[str] | None]]()
         self.selected = self._select()
@@ -47,6 +51,7 @@ class EventDecoder:
         if self._wanted is not None:
             names = {name for name in self._wanted if not name.endswith("*")}
             prefixes = tuple(name[:-1] for name in self._wanted if name.endswith("*"))
+            names |= STACKS if STACKS & names else frozenset()  # a process's stack comes behind the kernel's
             for number, name in self._formats.names():
                 selected[number] = name in names or name == FUNCTION or name.startswith(prefixes)
         return selected
@@ -73,9 +78,12 @@ class EventDecoder:
             for name, part in self._named(format_, batch, group):
                 window.counts[name] = window.counts.get(name, 0) + len(part)
                 is_wanted, fields = self._fields(name)
+                owners = self._owners.column(name, part) if name in STACKS else None
                 if not is_wanted:
                     continue
                 table, short = self._table(format_, fields, batch, part)
+                if owners is not None and (fields is None or "of_seq" in fields):
+                    table = table.append_column("of_seq", owners)
                 if short:
                     undecodable["record too short for a field"] += short
                 if name in window.events:  # two systems may have events of one name
@@ -142,6 +150,10 @@ class EventDecoder:
             "common_flags": pa.array(data[group.start + 2] if flags is None else flags),
         }
         own, short = decode(format_, fields, rows, self._context)
+        if format_.name == KERNEL and "caller" in own and (names is None or "caller.sym" in names):
+            own["caller.sym"] = caller_symbols(own["caller"], self._context.symbols)
+        if format_.name == "bprint" and {"fmt", "buf"} <= own.keys() and (names is None or MESSAGE in names):
+            own[MESSAGE] = self._messages.column(own["fmt"], own["buf"])
         return pa.table(columns | own), len(short)
 
 

@@ -21,8 +21,8 @@ Column: TypeAlias = "pa.Array[Any]"
 _CHAR = re.compile(r"(?:const )?char")
 _CHAR_POINTER = re.compile(r"const char ?\*|char const ?\*")
 
-# Arrays whose records end where the stack ends, whatever length the format declares (kernel/trace/trace_entries.h).
-_OPEN_ENDED = {("kernel_stack", "caller")}
+# Arrays that end where their record ends, whatever length the format declares (kernel/trace/trace_entries.h).
+_OPEN_ENDED = {("kernel_stack", "caller"), ("print", "buf"), ("bprint", "buf"), ("raw_data", "buf")}
 
 # Fields that hold a function's address, which the print fmt of old kernels shows as a number.
 _FUNCTIONS = {
@@ -30,6 +30,9 @@ _FUNCTIONS = {
     "funcgraph_entry": frozenset(("func",)),
     "funcgraph_exit": frozenset(("func",)),
 }
+
+MESSAGE = "text"
+"""What is made of a bprint's `fmt` and `buf`."""
 
 _BYTES = {
     "char": 1, "u8": 1, "s8": 1, "bool": 1, "short": 2, "u16": 2, "s16": 2, "int": 4, "unsigned": 4, "u32": 4, "s32": 4,
@@ -66,6 +69,8 @@ class Rows:
 
 def asked_for(format_: Format, names: frozenset[str] | None) -> list[Field]:
     """The event's fields that `names` (None: all) ask for, under their own names or for what is made of them."""
+    if names is not None and MESSAGE in names:
+        names |= {"fmt", "buf"}
     return [
         field
         for field in format_.fields
@@ -124,7 +129,8 @@ def _decode_field(
         length = rows.start + rows.length - start
         valid = length >= 0
         short |= ~valid
-        return {name: _dynamic(kind, np.where(valid, start, 0), np.where(valid, length, 0), valid, rows, context)}
+        start, length = np.where(valid, start, 0), np.where(valid, length, 0)
+        return {name: _dynamic(kind, start, length, valid, rows, context, field)}
     valid = rows.length >= field.offset + field.size
     short |= ~valid
     if name in rows.numbers:

@@ -45,6 +45,7 @@ class PlainPool:
     def __init__(self, streams: list[Stream], walker: PageWalker, losses: list[Loss]) -> None:
         self._streams, self._walker, self._losses = streams, walker, losses
         self._waiting: list[list[Pages]] = [[] for _ in streams]
+        self._seq, self._last_seq = 0, np.full(len(streams), -1, np.int64)
 
     @property
     def bytes_at_hand(self) -> int:
@@ -96,8 +97,23 @@ class PlainPool:
             return self._walker.place(pages, int(page[row]), int(records.start[order[row]]))
 
         return Batch(
-            pages.data, records.start[order], records.length[order], records.ts[order], cpus[stream[page]], place
-        )
+            pages.data, records.start[order], records.length[order], records.ts[order], cpus[stream[page]], place,
+            previous=self._previous(stream[page]),
+        )  # fmt: skip
+
+    def _previous(self, stream: Int64s) -> Int64s:
+        """For records in merged order, of these streams: the position of the one before in its stream; -1: none."""
+        by_stream = np.argsort(stream.astype(np.uint16), kind="stable")
+        begins = np.flatnonzero(np.diff(stream[by_stream], prepend=-1))
+        position = by_stream + self._seq
+        before = np.roll(position, 1)
+        before[begins] = self._last_seq[stream[by_stream[begins]]]
+        ends = np.append(begins[1:], len(stream)) - 1 if len(stream) else begins
+        self._last_seq[stream[by_stream[ends]]] = position[ends]
+        self._seq += len(stream)
+        previous = np.empty(len(stream), np.int64)
+        previous[by_stream] = before
+        return previous
 
     def _in_times(self, walk: Walk, stream: Int64s) -> Walk:
         """The walk with each CPU's stamps as times."""
