@@ -13,7 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastgup_trace.errors import RecordingError, UsageError
-from fastgup_trace.ingest import ftrace_text, json_lines, perf_data, perf_script, systrace_html, trace_dat
+from fastgup_trace.ingest import (
+    ftrace_text,
+    json_lines,
+    perf_data,
+    perf_script,
+    raw_ring_buffer,
+    systrace_html,
+    trace_dat,
+)
 from fastgup_trace.ingest.checksum import Checksum
 from fastgup_trace.ingest.parts import Parts, other_types
 from fastgup_trace.ingest.provenance import describe, find_machine
@@ -58,6 +66,10 @@ class Format:
 FORMATS: Final = (
     Format("perf.data", "PERFILE2, 2ELIFREP or PERFFILE at its start", perf_data.sniff, perf_data.open_perf_data),
     Format("trace.dat", "the bytes 17 08 44 'tracing' at its start", trace_dat.sniff, trace_dat.open_trace_dat),
+    Format(
+        "raw-ring-buffer", "a folder with per_cpu/cpuN/trace_pipe_raw (or files cpuN) and events/*/*/format",
+        raw_ring_buffer.sniff, raw_ring_buffer.open_raw_ring_buffer,
+    ),
     Format(
         "ftrace-text", "`# tracer:` or `cpus=N` at its start, or lines as the kernel prints records; maybe compressed",
         ftrace_text.sniff, ftrace_text.open_ftrace_text,
