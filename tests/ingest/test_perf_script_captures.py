@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from shared_captures import needs_shared, shared
 
+from fastgup_trace.ingest.perf_data import open_perf_data
 from fastgup_trace.ingest.perf_script import open_perf_script, sniff
 from fastgup_trace.ingest.records import Recording, Window
 
@@ -46,7 +47,7 @@ PUBLIC = [
     ("perf.test01", {"cpu-clock": 9}, 240, {8192: "java", 0: "swapper"}),
     ("perf-iperf-stacks-pidtid-01.txt", {"cpu-clock": 201}, 3207, {28744: "iperf"}),
     ("perf-java-faults-01.txt", {"page-faults": 23}, 143, {47118: "perf", 47119: "sleep"}),
-    ("simple-perf.txt.gz", {"task-clock:u": 163}, None, {25117: "roidJUnitRunner"}),
+    ("simple-perf.txt.gz", {"task-clock": 163}, None, {25117: "roidJUnitRunner"}),
 ]
 
 
@@ -230,3 +231,24 @@ def test_task_and_map_records(tmp_path: Path) -> None:
     exits = columns(windows, "PERF_RECORD_EXIT")
     assert set(exits["pid"]) & set(forks["pid"])
     assert None not in forks["ppid"]
+
+
+@needs_shared
+@needs_perf
+def test_side_band_records_are_those_of_perf_data(tmp_path: Path) -> None:
+    """The binary reader and the text of perf script: each field that both have, of each record."""
+    path = public("perf.data.forkexit-3.8")
+    binary = list(open_perf_data(path).windows)
+    _, text = read(printed(path, tmp_path, ["--ns", "--show-task-events", "--show-mmap-events"]))
+    compared = 0
+    for name, few in {
+        "PERF_RECORD_MMAP": ["pid", "tid", "addr", "len", "pgoff", "filename"],
+        "PERF_RECORD_COMM": ["pid", "tid", "comm"],
+        "PERF_RECORD_FORK": ["pid", "tid", "ppid", "ptid"],
+        "PERF_RECORD_EXIT": ["pid", "tid", "ppid", "ptid"],
+    }.items():
+        mine, theirs = columns(text, name), columns(binary, name)
+        for column in ["common_ts_ns", *few]:
+            assert sorted(mine[column]) == sorted(theirs[column]), (name, column)
+            compared += len(mine[column])
+    assert compared == 3877 * 7 + 488 * 4 + 254 * 5 + 510 * 5

@@ -1,8 +1,9 @@
 """Text of `perf script`, plain or compressed: tracepoints, probes, page faults, samples, side-band records.
 
 An event has its own name without the system (`sched:sched_switch` is sched_switch), a sample's event its name as perf
-prints it (`page-faults`, `cycles:u`), a side-band record (--show-task-events and the like) that of its type. Fields of
-a tracepoint are as in ftrace text; a sample's are `period`, and `addr`, `ip` with their `.sym`.
+prints it (`cycles:u`; software ones without aliases and modifiers, `page-faults`), a side-band record
+(--show-task-events and the like) that of its type. Fields of a tracepoint are as in ftrace text; a sample's are
+`period`, and `addr`, `ip` with their `.sym`; those of side-band records are as in perf.data.
 
 What the text does not tell is missing: without -F cpu common_cpu is -1, without -F tid common_pid is null. Lines of
 call chains are left out (`details["call chain lines"]` counts them). Times must be there; those of --deltatime can't
@@ -141,19 +142,19 @@ def _until_a_record(blocks: Iterator[TextBlock]) -> Iterator[TextBlock]:
 
 
 def _timed(parts: Iterator[Heads]) -> Iterator[Heads]:
-    """The same, records before the first time (those of what ran already have 0) with that time."""
+    """The same, records without a time (those of what ran already have 0) with the first that there is."""
     waiting: list[Heads] = []
+    first_ns = 0
     for heads in parts:
         waiting.append(heads)
-        at = np.flatnonzero(heads.ts_ns)
-        if not len(at) and len(waiting) < _AHEAD_BLOCKS:
+        at = np.flatnonzero(~heads.untimed)
+        if not first_ns and not len(at) and len(waiting) < _AHEAD_BLOCKS:
             continue
-        first_ns = int(heads.ts_ns[at[0]]) if len(at) else 0
+        first_ns = first_ns or (int(heads.ts_ns[at[0]]) if len(at) else 0)
         for part in waiting:
-            part.ts_ns[part.ts_ns == 0] = first_ns
+            part.ts_ns[part.untimed] = first_ns
             yield part
-        yield from parts
-        return
+        waiting = []
     yield from waiting
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from fastgup_trace.ingest.ftrace_text.graph import Calls
@@ -76,15 +77,23 @@ class Taker:
         for name, at in groups.items():
             picked = np.array(at, np.int64)
             columns = tuple(c[picked] for c in (heads.ts_ns, positions, heads.cpu, heads.tid, flags))
-            self._add_untraced(name, columns, [bodies[row] for row in at], heads.period[picked])
+            self._add_untraced(name, columns, [bodies[row] for row in at], heads.period[picked], heads.untimed[picked])
         self._find_losses(heads)
 
-    def _add_untraced(self, name: bytes, columns: tuple[Int64s, ...], bodies: list[bytes], period: Int64s) -> None:
+    def _add_untraced(
+        self,
+        name: bytes,
+        columns: tuple[Int64s, ...],
+        bodies: list[bytes],
+        period: Int64s,
+        untimed: npt.NDArray[np.bool_],
+    ) -> None:
         event = name.decode("utf-8", "replace")
 
         def fields() -> Fields:
             if name.startswith(b"PERF_RECORD_"):
                 found, misfits = record_fields(name, bodies)
+                found["synthesized"] = pa.array(untimed.astype(np.uint8))
             else:
                 found, misfits = sample_fields(bodies)
                 if (period >= 0).any():

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from fastgup_trace.ingest.ftrace_text.lines import Int64s, nanoseconds
 
@@ -39,6 +40,14 @@ _BARE_LINE = re.compile(BARE_HEAD.pattern + rb"|^(.+)$", re.MULTILINE)
 _INT32_MAX, _INT64_MAX = 2**31 - 1, 2**63 - 1
 _MODIFIERS = frozenset("ukhIGHpPSDWeRb")
 """What may follow an event's name behind a colon (parse-events.l): `cycles:ppp` has no system, `sched:x` has."""
+_SOFTWARE = {
+    **{name: name for name in (
+        b"cpu-clock", b"task-clock", b"page-faults", b"context-switches", b"cpu-migrations", b"minor-faults",
+        b"major-faults", b"alignment-faults", b"emulation-faults", b"dummy", b"bpf-output", b"cgroup-switches",
+    )},
+    b"faults": b"page-faults", b"cs": b"context-switches", b"migrations": b"cpu-migrations",
+}  # fmt: skip
+"""The software events and perf's other names for them (parse-events.c): they are the same with any modifiers."""
 
 
 @dataclass
@@ -90,6 +99,8 @@ class Heads:
     cpu: Int64s
     tid: Int64s
     period: Int64s
+    untimed: npt.NDArray[np.bool_]
+    """Whether the time is 0: records that perf made up, at its start, of what was there before."""
     names: list[bytes]
     """Event, without its system, or PERF_RECORD_*."""
     traced: list[bool]
@@ -104,8 +115,10 @@ class Heads:
 
 
 def split_name(name: bytes) -> tuple[bytes, bool]:
-    """`sched:sched_switch` is (sched_switch, True); `cycles:u` and `cpu/event=0x3c/` are as they are, False."""
+    """`sched:sched_switch` is (sched_switch, True); `faults:u` is (page-faults, False); others stay, False."""
     system, colon, event = name.partition(b":")
+    if system in _SOFTWARE:
+        return _SOFTWARE[system], False
     if not colon or not event or b"/" in name or system == b"mem" or set(event.decode("latin-1")) <= _MODIFIERS:
         return name, False
     return event, True
@@ -123,7 +136,7 @@ def parse_lines(text: bytes, header: Header, bare: bool = False) -> Heads:
             others.append((len(records), row[10]))
     if not records:
         none = np.empty(0, np.int64)
-        return Heads(none, none, none, none, [], [], [], others, {}, {}, 0)
+        return Heads(none, none, none, none, none == 0, [], [], [], others, {}, {}, 0)
     comms, pids, tids, cpus, seconds, fractions, periods, sideband, events, bodies, _ = zip(*records, strict=True)
     if any(len(fraction) < 6 for fraction in fractions):
         # simpleperf (Android) prints microseconds without their leading zeros.
@@ -137,6 +150,7 @@ def parse_lines(text: bytes, header: Header, bare: bool = False) -> Heads:
         _integers(cpus, _INT32_MAX),
         tid,
         _integers(periods, _INT64_MAX),
+        ts_ns == 0,
         [record or split[event][0] for record, event in zip(sideband, events, strict=True)],
         [split[event][1] and not record for record, event in zip(sideband, events, strict=True)],
         list(bodies),
