@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shared_captures import ROOT
 
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest import ftrace_text, json_lines, perf_script
@@ -171,6 +172,26 @@ def test_bpftraces_own_json(tmp_path: Path) -> None:
     assert column(windows, "do_exit", "common_pid") == [6, 6]
     assert recording.tgids == {6: 5}
     assert [(loss.cpu, loss.ts_ns, loss.count) for loss in recording.losses] == [(-1, 11, 12)]
+
+
+def test_bpftraces_first_line_is_no_record(tmp_path: Path) -> None:
+    text = "Attaching 2 probes...\n" + lines({"ts": 1, "event": "x"})
+    assert json_lines.sniff(tmp_path / "a", text.encode())
+    _, (window,) = read(tmp_path, text)
+    assert (window.counts, window.undecodable) == ({"x": 1}, {})
+
+
+def test_the_example_of_the_page_on_formats(tmp_path: Path) -> None:
+    """docs/FORMATS.md: the indented lines under `json-lines`, up to the table of keys."""
+    page = (ROOT / "docs" / "FORMATS.md").read_text().split("## json-lines\n")[1].split("| key |")[0]
+    recording, (window,) = read(tmp_path, "".join(line[4:] for line in page.splitlines(True) if line[:5] == "    {"))
+    assert [row for name in ("tlb_flush", "call_rcu") for row in window.events[name].to_pylist()] == [
+        {"common_seq": 0, "common_ts_ns": 6477891806123, "common_cpu": 0, "common_pid": 11051, "common_flags": None,
+         "pages": 1, "reason": 3},
+        {"common_seq": 1, "common_ts_ns": 6477891807200, "common_cpu": 1, "common_pid": 12, "common_flags": None,
+         "head": 0xFFFF8881003864B8, "func": "tlb_remove_table_rcu"},
+    ]  # fmt: skip
+    assert (recording.comms, recording.tgids) == ({11051: "perf"}, {12: 10})
 
 
 def test_only_wanted(tmp_path: Path) -> None:

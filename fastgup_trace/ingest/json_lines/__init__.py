@@ -9,6 +9,7 @@ list: pyarrow's reader is faster, but takes one type a key for all events, and t
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,14 +33,16 @@ _COMMON = ("ts", "event", "cpu", "pid", "tid", "tgid", "comm")
 _TIME_MAX = 1 << 62
 _PID_MAX = 2**31 - 1
 _OPENING_BYTES = 1 << 16
+_BANNER = re.compile(rb"\AAttaching \d{1,9} probes?\.\.\.\r?\n")
+"""bpftrace's first line, unless it is called with -q."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether the first line of a file, maybe compressed, is an object of this format or one of bpftrace's."""
-    lines = uncompressed_head(head).lstrip().split(b"\n", 1)
-    if not lines[0].startswith(b"{"):
+    line = _BANNER.sub(b"", uncompressed_head(head)).lstrip().split(b"\n", 1)[0]
+    if not line.startswith(b"{"):
         return False
-    first = _parsed(lines[0].decode("utf-8", "replace"))
+    first = _parsed(line.decode("utf-8", "replace"))
     return first is not None and ({"ts", "event"} <= first.keys() or _is_wrapped(first))
 
 
@@ -125,6 +128,8 @@ class _Reader:
         """Add the records of some lines."""
         batches: dict[str, Batch] = {}
         bad: Counter[str] = Counter()
+        if not self.position:
+            text = _BANNER.sub(b"", text)
         for found in _objects(text.decode("utf-8", "replace"), bad):
             if "event" not in found and _is_wrapped(found):
                 self.wrapped = True
