@@ -14,9 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from ftrace_texts import read_file
 from shared_captures import needs_shared, shared
 
-from fastgup_trace.ingest.ftrace_text import open_ftrace_text, sniff
+from fastgup_trace.ingest.ftrace_text import sniff
 from fastgup_trace.ingest.records import Recording
 from fastgup_trace.ingest.trace_dat import open_trace_dat
 
@@ -45,6 +46,12 @@ def read(recording: Recording) -> tuple[Counter[str], Counter[str], dict[str, pa
     return counts, undecodable, whole
 
 
+def read_text(path: Path) -> tuple[Counter[str], Counter[str], dict[str, pa.Table]]:
+    """As `read`, by both ways to read text."""
+    found = read_file(path)
+    return Counter(found.counts), Counter(found.undecodable), found.tables
+
+
 @needs_shared
 def test_there_are_texts() -> None:
     assert len(TEXTS) >= 10
@@ -52,7 +59,7 @@ def test_there_are_texts() -> None:
 
 @pytest.mark.parametrize("path", [p for p in TEXTS if p not in GRAPHS], ids=by_capture)
 def test_counts(path: Path) -> None:
-    counts, undecodable, _ = read(open_ftrace_text(path))
+    counts, undecodable, _ = read_text(path)
     assert counts == json.loads((path.parent / "counts.json").read_text())
     assert undecodable == {}
 
@@ -64,7 +71,7 @@ def test_graph_counts(path: Path) -> None:
     leaves, opened, closed = (len(re.findall(end, text, re.MULTILINE)) for end in (r"\(\);$", r"\(\) \{$", r"\|  +\}"))
     expected = json.loads((path.parent / "counts.json").read_text())
     assert expected["funcgraph_entry"] == leaves + opened
-    counts, undecodable, _ = read(open_ftrace_text(path))
+    counts, undecodable, _ = read_text(path)
     assert counts == expected | {"funcgraph_exit": leaves + closed}
     assert undecodable == {}
 
@@ -95,9 +102,9 @@ def columns_of(table: pa.Table) -> set[str]:
 def test_against_trace_dat(path: Path) -> None:
     """Every column of the kernel's text equals that of the trace.dat of the same buffer."""
     dat = open_trace_dat(path.parent / "trace.dat")
-    text = open_ftrace_text(path)
+    whole = read_file(path)
+    text, text_tables = whole.recording, whole.tables
     _, _, dat_tables = read(dat)
-    _, _, text_tables = read(text)
     assert differences(text_tables, dat_tables, 1000, 0xFF) == []
     for event, table in dat_tables.items():
         untold = columns_of(table) - columns_of(text_tables[event])
@@ -135,7 +142,7 @@ def test_against_trace_cmd(capture: str, name: str, options: str, tmp_path: Path
     dat, text = CAPTURES / capture / name, tmp_path / "report.txt"
     with text.open("wb") as file:
         subprocess.run(["trace-cmd", "report", options, str(dat)], stdout=file, stderr=subprocess.DEVNULL, check=True)
-    counts, undecodable, tables = read(open_ftrace_text(text))
+    counts, undecodable, tables = read_text(text)
     expected, _, dat_tables = read(open_trace_dat(dat))
     assert counts == expected
     assert undecodable == {}
@@ -151,7 +158,7 @@ def calls(table: pa.Table) -> Counter[tuple[Any, ...]]:
 @pytest.mark.parametrize("path", GRAPHS, ids=by_capture)
 def test_graph_against_trace_dat(path: Path) -> None:
     """The same calls on the same CPUs by the same threads, of the same duration to the digits that are drawn."""
-    _, _, text = read(open_ftrace_text(path))
+    _, _, text = read_text(path)
     _, _, dat = read(open_trace_dat(path.parent / "trace.dat"))
     for event in ("funcgraph_entry", "funcgraph_exit"):
         assert calls(text[event]) == calls(dat[event])
@@ -169,7 +176,7 @@ def test_cut_recording() -> None:
     path = CAPTURES / "x86" / "mm.ftrace.head.txt.xz"
     lines = lzma.decompress(path.read_bytes()).decode().splitlines()
     records = [line for line in lines[:-1] if not line.startswith("#")]
-    counts, undecodable, tables = read(open_ftrace_text(path))
+    counts, undecodable, tables = read_text(path)
     assert sum(counts.values()) == len(records)
     assert undecodable == {
         "the text ends inside a line": 1,
@@ -201,6 +208,6 @@ def test_public(name: str, expected: dict[str, int]) -> None:
     path = SHARED / "public" / name
     with path.open("rb") as file:
         assert sniff(Path(), file.read(1 << 16))
-    counts, undecodable, _ = read(open_ftrace_text(path))
+    counts, undecodable, _ = read_text(path)
     assert counts | expected == counts
     assert undecodable == {}

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from ftrace_texts import read_file
 
 from fastgup_trace.errors import RecordingError
-from fastgup_trace.ingest.ftrace_text import open_ftrace_text, sniff
+from fastgup_trace.ingest.ftrace_text import sniff
 
 HEADER = b"# tracer: nop\n#\n#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION\n"
 LINES = [
@@ -43,7 +44,7 @@ def read(path: Path, data: bytes) -> tuple[dict[str, int], dict[str, int]]:
     path.write_bytes(data)
     counts: dict[str, int] = {}
     undecodable: dict[str, int] = {}
-    for window in open_ftrace_text(path).windows:
+    for window in read_file(path).windows:
         for total, part in (counts, window.counts), (undecodable, window.undecodable):
             for key, number in part.items():
                 total[key] = total.get(key, 0) + number

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ftrace_texts import read_file
 
 from fastgup_trace.ingest import ftrace_text
 from fastgup_trace.ingest.ftrace_text import open_ftrace_text, sniff
-from fastgup_trace.ingest.ftrace_text.source import text_blocks
 from fastgup_trace.ingest.records import Loss
 
 UNTIMED = """\
@@ -42,7 +41,7 @@ CPU:0 [LOST 7 EVENTS]
 def calls(path: Path) -> list[tuple[Any, ...]]:
     """(seq, event, cpu, pid, function, depth, duration) of all calls, in order."""
     found = []
-    for window in open_ftrace_text(path).windows:
+    for window in read_file(path).windows:
         assert window.undecodable == {}
         for name in ("funcgraph_entry", "funcgraph_exit"):
             for row in window.events[name].to_pylist() if name in window.events else ():
@@ -96,7 +95,8 @@ ABSTIME = """\
 @pytest.mark.parametrize("block_bytes", [1 << 20, 300])
 def test_abstime(block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With times, the exit of a leaf stands where it happened, also when later windows must tell."""
-    monkeypatch.setattr(ftrace_text, "text_blocks", partial(text_blocks, block_bytes=block_bytes))
+    monkeypatch.setattr(ftrace_text, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(ftrace_text, "LARGE_BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(ftrace_text, "WINDOW_RECORDS", 2)
     path = tmp_path / "trace"
     path.write_text(ABSTIME)

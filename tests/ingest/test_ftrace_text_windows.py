@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import pytest
 from ftrace_texts import HEAD_6_1, read
 
 from fastgup_trace.ingest import ftrace_text
-from fastgup_trace.ingest.ftrace_text.source import text_blocks
 
 
 def test_times_out_of_order(tmp_path: Path) -> None:
@@ -22,7 +20,8 @@ def test_times_out_of_order(tmp_path: Path) -> None:
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of a few lines and windows of a few records."""
-    monkeypatch.setattr(ftrace_text, "text_blocks", partial(text_blocks, block_bytes=200))
+    monkeypatch.setattr(ftrace_text, "BLOCK_BYTES", 200)
+    monkeypatch.setattr(ftrace_text, "LARGE_BLOCK_BYTES", 200)
     monkeypatch.setattr(ftrace_text, "WINDOW_RECORDS", 5)
 
 

@@ -12,21 +12,26 @@ trace_printk and trace_marker writes the name of the function that wrote them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest.ftrace_text.decode import Decoder
 from fastgup_trace.ingest.ftrace_text.graph import Drawing, ReportCalls, is_drawn
-from fastgup_trace.ingest.ftrace_text.lines import RECORD, Header, Lines
+from fastgup_trace.ingest.ftrace_text.lines import RECORD, Header, Records, parse_lines
 from fastgup_trace.ingest.ftrace_text.losses import Losses
-from fastgup_trace.ingest.ftrace_text.source import compression, text_blocks, uncompressed_head
+from fastgup_trace.ingest.ftrace_text.source import BLOCK_BYTES, compression, text_blocks, uncompressed_head
 from fastgup_trace.ingest.ftrace_text.values import Dialect
 from fastgup_trace.ingest.ftrace_text.window import Gatherer
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
 
 WINDOW_RECORDS = 1_000_000
+LARGE_BYTES = 24 << 20
+"""From here on machine code pays: loading it costs 0.7 s, in which regular expressions read some 20 MB."""
+LARGE_BLOCK_BYTES = 8 << 20
+_PACKED_RATIO = 8
+"""How much longer the text is than its gzip, xz or zstd file, roughly."""
 
 CUT = "the text ends inside a line"
 NO_RECORD = "the line is no record"
@@ -64,18 +69,19 @@ def open_ftrace_text(
     Raises RecordingError (FILE:LINE), here or while windows are read, for what is not ftrace text, binary data in it,
     and damaged compression.
     """
-    blocks = text_blocks(path)
     try:
         size = path.stat().st_size
+        large = _text_bytes(path, size) >= LARGE_BYTES
+        blocks = text_blocks(path, LARGE_BLOCK_BYTES if large else BLOCK_BYTES)
         first = next(blocks, None)
     except OSError as error:
         found = error.strerror or str(error)
         raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
     if first is None:
         raise RecordingError(f"{path}:1", "ftrace text", "an empty file", "record again")
-    header, reader = Header(), Drawing() if is_drawn(first.text) else ReportCalls()
+    header, reader = Header(), Drawing() if is_drawn(first.text) else ReportCalls(_scanner(large))
     parsed = reader.parse(b"" if first.cut else first.text, header)
-    if not parsed[0].keys:
+    if not len(parsed[0]):
         known = header.tracer or header.is_report
         raise RecordingError(
             f"{path}:{first.first_line}",
@@ -93,7 +99,7 @@ def open_ftrace_text(
     ticks = timed and not parsed[0].fraction_digits
     # The flags have a migrate-disable column since 5.15 (commit 54357f0c9149).
     dialect = Dialect(_long_bits(first.text), "migrate-disable" in header.flag_columns, header.is_report)
-    gatherer = Gatherer(wanted, timed, dialect, Decoder(dialect.modern))
+    gatherer = Gatherer(wanted, timed, dialect, Decoder(dialect.modern, compiled=large))
 
     def windows() -> Iterator[Window]:
         tracker = Losses(losses)
@@ -103,7 +109,7 @@ def open_ftrace_text(
                 gatherer.undecodable[CUT] += not block.text.startswith(b"#")
                 continue
             lines, calls = parsed if block is first else reader.parse(block.text, header)
-            records += len(lines.keys)
+            records += len(lines)
             tracker.add(lines, gatherer.undecodable, NO_RECORD)
             _tasks(lines, comms, tgids)
             gatherer.add(lines, calls)
@@ -137,6 +143,21 @@ def open_ftrace_text(
     )
 
 
+def _text_bytes(path: Path, size: int) -> int:
+    """About how long the text of a file is."""
+    with path.open("rb") as file:
+        return size * (_PACKED_RATIO if compression(file.read(8)) else 1)
+
+
+def _scanner(large: bool) -> Callable[[bytes, Header], Records]:
+    """What splits lines."""
+    if not large:
+        return parse_lines
+    from fastgup_trace.ingest.ftrace_text.scan import scan_lines  # Loads numba.
+
+    return scan_lines
+
+
 def _long_bits(text: bytes) -> int | None:
     """32 or 64: the kernel's word, from the width of the addresses in some text; None where there are none."""
     if re.search(rb"[=(: ](?:0x)?[0-9a-f]{9,16}\b", text):
@@ -144,7 +165,7 @@ def _long_bits(text: bytes) -> int | None:
     return 32 if re.search(rb"[=(: ](?:0x)?[89a-f][0-9a-f]{7}\b", text) else None
 
 
-def _tasks(lines: Lines, comms: dict[int, str], tgids: dict[int, int]) -> None:
+def _tasks(lines: Records, comms: dict[int, str], tgids: dict[int, int]) -> None:
     for comm, pid_text, tgid in lines.tasks:
         pid = int(pid_text)
         if comm not in {b"", b"<...>", b"<idle>"}:

@@ -10,11 +10,22 @@ A body is `FUNCTION() {`, `FUNCTION();` (a leaf: entry and exit at once), `}`, `
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastgup_trace.ingest.ftrace_text.lines import KEY, Header, Int64s, Lines, flag_bits, nanoseconds, parse_lines
+from fastgup_trace.ingest.ftrace_text.lines import (
+    KEY,
+    Header,
+    Lines,
+    Records,
+    Task,
+    flag_bits,
+    nanoseconds,
+    parse_lines,
+)
+from fastgup_trace.ingest.ftrace_text.spans import Int64s
 
 _DURATION = rb"(?:[$@*#!+] ?)?(?: *(\d{1,18})(?:\.(\d{1,3}))? us)?"
 DRAWN = re.compile(
@@ -119,11 +130,11 @@ class Drawing:
     """Without funcgraph-abstime the position of a line, times two, stands for its time."""
     lines: int = 0
 
-    def parse(self, text: bytes, header: Header) -> tuple[Lines, Calls]:
-        """Split drawn lines into columns: the events in comments as `Lines`, with `calls` among them as empty keys."""
+    def parse(self, text: bytes, header: Header) -> tuple[Records, Calls]:
+        """Split drawn lines: the events in comments as `Records`, with `calls` among them as empty keys."""
         ts: list[tuple[bytes, bytes]] = []
         cpus, pids, flags, keys, bodies = list[int](), list[int](), list[int](), list[bytes](), list[bytes]()
-        others, tasks = list[tuple[int, bytes]](), set[tuple[bytes, bytes, bytes]]()
+        others, tasks = list[tuple[int, bytes]](), list[Task]()
         unknown: dict[int, list[int]] = {}
         calls = Calls()
         for seconds, fraction, cpu_text, comm, pid_text, flag_text, us, us_fraction, drawn, other in DRAWN.findall(
@@ -136,7 +147,7 @@ class Drawing:
                         pids[row] = int(found[3])
                     self.pids[cpu] = int(found[5])
                     # The name is cut to seven characters here, a shorter one is whole.
-                    tasks |= {(name, pid, b"") for name, pid in (found.group(2, 3), found.group(4, 5)) if len(name) < 7}
+                    tasks += [(name, pid, b"") for name, pid in (found.group(2, 3), found.group(4, 5)) if len(name) < 7]
                 elif not header.take(other) and not _IGNORED.match(other):
                     others.append((len(keys), other))
                 continue
@@ -146,7 +157,7 @@ class Drawing:
                     others.append((row, drawn))
                 continue
             if pid_text:
-                tasks.add((comm, pid_text, b""))
+                tasks.append((comm, pid_text, b""))
                 self.pids[cpu] = int(pid_text)
             elif cpu not in self.pids:
                 unknown.setdefault(cpu, []).append(row)
@@ -157,7 +168,7 @@ class Drawing:
             keys.append(body[4] or b"")
             bodies.append(body[5] or b"")
             if body[4] == b"sched_switch: ":
-                tasks |= {(name, pid, b"") for name, pid in _SWITCHED.findall(bodies[-1])}
+                tasks += [(name, pid, b"") for name, pid in _SWITCHED.findall(bodies[-1])]
             if not body[4]:
                 self.stacks.add(calls, row, cpu, body, duration(us, us_fraction))
         digits = 0
@@ -167,36 +178,30 @@ class Drawing:
             self.timed = True
             times, digits = nanoseconds([s or b"0" for s, _ in ts], [f or b"0" for _, f in ts])
         cpu_column, pid_column, flag_column = (np.array(values, np.int64) for values in (cpus, pids, flags))
-        return Lines(times, cpu_column, pid_column, flag_column, keys, bodies, others, tasks, digits), calls
+        return Lines(times, cpu_column, pid_column, flag_column, keys, bodies, others, tasks, digits).records(), calls
 
 
 @dataclass
 class ReportCalls:
     """One record a line; those of the function-graph tracer, as trace-cmd draws them, become calls."""
 
+    scan: Callable[[bytes, Header], Records] = parse_lines
+    """Or its compiled twin, `scan.scan_lines`."""
     stacks: Stacks = field(default_factory=lambda: Stacks(pairs=True))
 
-    def parse(self, text: bytes, header: Header) -> tuple[Lines, Calls]:
+    def parse(self, text: bytes, header: Header) -> tuple[Records, Calls]:
         """Split lines into columns; rows that are calls get empty keys."""
-        lines, calls = parse_lines(text, header), Calls()
-        if b": funcgraph_e" in text:
-            for row, key in enumerate(lines.keys):
-                if key.startswith((b"funcgraph_entry:", b"funcgraph_exit:")) and (
-                    found := REPORT_BODY.match(lines.bodies[row])
-                ):
+        lines, calls = self.scan(text, header), Calls()
+        graph = [key.startswith((b"funcgraph_entry:", b"funcgraph_exit:")) for key in lines.keys]
+        if any(graph):
+            rows = np.flatnonzero(np.array(graph)[lines.codes])
+            codes, drawn = lines.codes.copy(), len(lines.keys)
+            for row, text_of_body in zip(rows.tolist(), lines.bodies.take(rows).tolist(), strict=True):
+                if found := REPORT_BODY.match(text_of_body):
                     body = parse_body(found[3])
                     if body and not body[4]:
-                        lines.keys[row] = b""
+                        codes[row] = drawn
                         self.stacks.add(calls, row, int(lines.pid[row]), body, duration(found[1], found[2]))
-        if b": function: " in text:
-            for row, key in enumerate(lines.keys):
-                if key.startswith(b"function:"):
-                    func, _, parent = lines.bodies[row].strip().partition(b" <-- ")
-                    if raw := _RAW_FUNCTION.match(func):
-                        func, parent = (b"0x" * bool(_BARE_ADDRESS.match(word)) + word for word in raw.groups())
-                    lines.keys[row], lines.bodies[row] = func + b" <-", parent
+            lines.codes = codes
+            lines.keys.append(b"")
         return lines, calls
-
-
-_BARE_ADDRESS = re.compile(rb"[0-9a-f]{8,16}$")
-_RAW_FUNCTION = re.compile(rb"ip=(\S+) parent_ip=(\S+)")

@@ -10,18 +10,21 @@ name with what follows it, which tells the kind of line: `name:`, `FUNCTION <-`,
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-Int64s = npt.NDArray[np.int64]
+from fastgup_trace.ingest.ftrace_text.spans import Int64s, Spans, spans_of
 
-KEY = rb"<(?:user )?stack trace ?>|[^\s:(]+(?: \[\w+\])?(?:: *| <-|\(| -> |)"
+KEY = (
+    rb"<(?:user )?stack trace ?>|function: *[^\s(<]+(?: <-- | parent_ip=|(?= *$))"
+    rb"|[^\s:(]+(?: \[\w+\])?(?:: *| <-|\(| -> |)"
+)
 RECORD = re.compile(
     rb"^ *+([^\n]{0,40}?)-(\d{1,10}) +(?:\( *(\d{1,10}|-+)\) +)?"  # comm, pid, tgid
-    rb"(?:\[(\d{1,6})\] *(?:([^\s\d][^\s:]{2,8}) +)?| *(\d{1,6})([^\s\d][^\s:]{3,8}) +)"  # [cpu] flags, or CPUflags
+    rb"(?:\[(\d{1,6})\] *(?:([^\s\d:][^\s:]{2,7}) +)?| *(\d{1,6})([^\s\d:][^\s:]{3,7}) +)"  # [cpu] flags, or CPUflags
     rb"(\d{1,19})(?:\.(\d{1,9}))?: *"
     rb"(" + KEY + rb")(.*)$"
     rb"|^(.+)$",
@@ -97,21 +100,74 @@ def flag_bits(text: bytes, header: Header) -> int:
     return bits & (_IRQS_OFF | _NEED_RESCHED | _HARDIRQ | _SOFTIRQ) if header.is_report else bits
 
 
+Task = tuple[bytes, bytes, bytes]
+"""(comm, pid, tgid) as written; tgid is empty where there is no such column."""
+
+
 @dataclass
-class Lines:
-    """The records of some lines, as columns; -1 is null in pid and flags."""
+class Records:
+    """Records as columns; -1 is null in pid and flags."""
 
     ts_ns: Int64s
     cpu: Int64s
     pid: Int64s
     flags: Int64s
+    codes: npt.NDArray[np.int32]
+    """The key of each, as a number of `keys`; one key may have several numbers."""
     keys: list[bytes]
-    bodies: list[bytes]
+    bodies: Spans
     others: list[tuple[int, bytes]]
-    """Lines that are no records, each with the number of records before it."""
-    tasks: set[tuple[bytes, bytes, bytes]]
-    """(comm, pid, tgid) as written."""
+    """Records that are no records, each with the number of records before it."""
+    tasks: list[Task]
+    """Each once, in the order in which they first appear."""
     fraction_digits: int
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+
+@dataclass
+class Lines:
+    """Records with a key and a body each, as `Records` otherwise: what readers of lines with another head give."""
+
+    ts_ns: Int64s
+    cpu: Int64s
+    pid: Int64s
+    flags: Int64s
+    keys: Sequence[bytes]
+    """`EVENT: ` of an event that is printed as ftrace prints it; empty for records that `Gatherer.add_fields` takes."""
+    bodies: Sequence[bytes]
+    others: list[tuple[int, bytes]]
+    tasks: Iterable[Task]
+    fraction_digits: int
+
+    def records(self) -> Records:
+        numbers: dict[bytes, int] = {}
+        codes = np.fromiter((numbers.setdefault(key, len(numbers)) for key in self.keys), np.int32, len(self.keys))
+        return Records(
+            self.ts_ns, self.cpu, self.pid, self.flags, codes, list(numbers), spans_of(self.bodies), self.others,
+            list(dict.fromkeys(self.tasks)), self.fraction_digits,
+        )  # fmt: skip
+
+
+def sort_others(others: Iterable[tuple[int, bytes]], header: Header) -> list[tuple[int, bytes]]:
+    """Give `header` its lines; the rest."""
+    return [(before, line) for before, line in others if not header.take(line)]
+
+
+_TASK = re.compile(rb"(.*)-(\d{1,10})(?: +\( *(\d{1,10}|-+)\))?$", re.DOTALL)
+
+
+def task_of(text: bytes) -> Task:
+    """`bash-12  (   7)` in its parts."""
+    found = _TASK.match(text)
+    return (found[1], found[2], found[3] or b"") if found else (b"", b"0", b"")
+
+
+def flag_column(codes: npt.NDArray[np.int32], spellings: list[bytes], header: Header) -> Int64s:
+    """The bits of flags by their number in `spellings`; -1 is none."""
+    bits = np.array([*(flag_bits(text, header) for text in spellings), -1], np.int64)
+    return bits[codes]
 
 
 def nanoseconds(seconds: Sequence[bytes], fractions: Sequence[bytes]) -> tuple[Int64s, int]:
@@ -130,27 +186,25 @@ def nanoseconds(seconds: Sequence[bytes], fractions: Sequence[bytes]) -> tuple[I
     return times * 1_000_000_000 + np.array([int(f.ljust(9, b"0")) for f in fractions], np.int64), max(digits)
 
 
-def parse_lines(text: bytes, header: Header) -> Lines:
+def parse_lines(text: bytes, header: Header) -> Records:
     """Split lines into columns. Feeds `header` with its lines, as they come."""
     found = RECORD.findall(text)
     others: list[tuple[int, bytes]] = []
     if any(row[11] for row in found):
-        records = []
+        records: list[tuple[bytes, ...]] = []
         for row in found:
-            if not row[11]:
-                records.append(row)
-            elif not header.take(row[11]):
+            if row[11]:
                 others.append((len(records), row[11]))
-        found = records
+            else:
+                records.append(row)
+        found, others = records, sort_others(others, header)
     if not found:
         none = np.empty(0, np.int64)
-        return Lines(none, none, none, none, [], [], others, set(), 0)
+        return Lines(none, none, none, none, [], [], others, [], 0).records()
     comm, pid, tgid, cpu1, flags1, cpu2, flags2, seconds, fractions, keys, bodies, _ = zip(*found, strict=True)
     ts_ns, digits = nanoseconds(seconds, fractions)
     flag_codes = {text: flag_bits(text, header) if text else -1 for text in {*flags1, *flags2}}
     flags = np.array([flag_codes[a or b] for a, b in zip(flags1, flags2, strict=True)], np.int64)
     cpu = np.array([int(a or b) for a, b in zip(cpu1, cpu2, strict=True)], np.int64)
     pids = np.minimum(np.array(list(map(int, pid)), np.int64), 2**31 - 1)
-    return Lines(
-        ts_ns, cpu, pids, flags, list(keys), list(bodies), others, set(zip(comm, pid, tgid, strict=True)), digits
-    )
+    return Lines(ts_ns, cpu, pids, flags, keys, bodies, others, zip(comm, pid, tgid, strict=True), digits).records()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastgup_trace.ingest.ftrace_text.lines import LOST, Lines
+from fastgup_trace.ingest.ftrace_text.lines import LOST, Records
 from fastgup_trace.ingest.records import Loss
 
 ANY_CPU = -1
@@ -26,7 +26,7 @@ class Losses:
     open: list[tuple[int, int, int | None]] = field(default_factory=list)
     """(cpu, from, count) of losses whose CPU has had no record since."""
 
-    def add(self, lines: Lines, undecodable: Counter[str], no_record: str) -> None:
+    def add(self, lines: Records, undecodable: Counter[str], no_record: str) -> None:
         """Read the loss lines of a block; every other line that is no record is counted under `no_record`."""
         ts, cpu = lines.ts_ns, lines.cpu
         if len(ts) and self.first_ns is None:
@@ -43,12 +43,14 @@ class Losses:
             loss = number, start, int(found[2]) if found[2] else None
             if not self._close(loss, lines, row):
                 self.open.append(loss)
-        for number in np.unique(cpu).tolist():
-            self.cpu_ns[number] = int(ts[np.flatnonzero(cpu == number)[-1]])
         if len(ts):
+            latest = np.full(int(cpu.max()) + 1, -1, np.int64)
+            latest[cpu] = np.arange(len(cpu))  # Of equal indices the last one counts.
+            there = np.flatnonzero(latest >= 0)
+            self.cpu_ns.update(zip(there.tolist(), ts[latest[there]].tolist(), strict=True))
             self.last_ns = int(ts[-1])
 
-    def _close(self, loss: tuple[int, int, int | None], lines: Lines, row: int) -> bool:
+    def _close(self, loss: tuple[int, int, int | None], lines: Records, row: int) -> bool:
         after = np.flatnonzero(lines.cpu[row:] == loss[0])
         if len(after):
             self.losses.append(Loss(loss[0], loss[1], int(lines.ts_ns[row + after[0]]), loss[2]))

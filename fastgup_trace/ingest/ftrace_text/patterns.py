@@ -54,6 +54,9 @@ class Pattern:
     regex: re.Pattern[bytes]
     fields: tuple[str, ...]
     kinds: tuple[str, ...]
+    literals: tuple[bytes, ...]
+    """What stands before, between and after the fields; a run of spaces is any number of them."""
+    atomic: bool
 
 
 @lru_cache(maxsize=4096)
@@ -62,18 +65,20 @@ def pattern(text: str, atomic: bool = False) -> Pattern:
 
     Where `atomic`, a value ends at the first place where what follows it stands: no line takes long to refuse.
     """
-    fields, kinds, regex = list[str](), list[str](), b""
+    fields, kinds, literals, regex = list[str](), list[str](), [b""], b""
     begin, end = (b"(?>", b")") if atomic else (b"", b"")
     for literal, name, kind in re.findall(r"([^{]*)(?:\{([^:}]*):([^}]+)\})?", text):
         regex += re.sub(rb"(?:\\ )+", rb" +", re.escape(literal.encode()))
+        literals[-1] += literal.encode()
         if kind:
+            literals.append(b"")
             regex += end if fields else b""
             value = _VALUES.get(kind) or rb"%s|\d+" % b"|".join(re.escape(s.encode()) for s in kind.split("|"))
             regex += begin + b"(" + value + b")"
             fields.append(name)
             kinds.append(kind)
     regex += rb" *$" + (end if fields else b"")
-    return Pattern(re.compile(rb"^" + regex, re.MULTILINE), tuple(fields), tuple(kinds))
+    return Pattern(re.compile(rb"^" + regex, re.MULTILINE), tuple(fields), tuple(kinds), tuple(literals), atomic)
 
 
 # Print formats by event: the newest first, then older kernels', then trace-cmd's own (its plugins).

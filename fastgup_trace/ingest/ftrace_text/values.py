@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fastgup_trace.ingest.ftrace_text.numbers import EIGHT, HASH, Numbers
 from fastgup_trace.ingest.ftrace_text.words import (
+    ERRNO_MAX,
     address,
     bare_address,
     bare_symbol,
@@ -58,6 +61,8 @@ def by_unique(words: pa.Array, convert: Callable[[bytes], object], kind: pa.Data
 
 def hexadecimals(words: pa.Array) -> pa.Array:
     """Hexadecimal words, with or without 0x, to uint64; more than 64 bits is null, (nil) is 0."""
+    if pa.types.is_dictionary(words.type):
+        return by_unique(words, hexadecimal, pa.uint64())
     digits = pc.replace_substring_regex(words.cast(pa.string()), r"^(?:0[xX])?0*([0-9a-fA-F]+)$", r"0x\1")
     try:
         return digits.cast(pa.uint64())
@@ -67,6 +72,8 @@ def hexadecimals(words: pa.Array) -> pa.Array:
 
 def decimals(words: pa.Array) -> pa.Array:
     """Decimal words to int64; what does not fit is null."""
+    if pa.types.is_dictionary(words.type):
+        return by_unique(words, decimal, pa.int64())
     try:
         return words.cast(pa.int64())
     except pa.ArrowInvalid:
@@ -117,9 +124,18 @@ _AUTO = ("bool", "int", "hex", "pointer", "sym", "text")
 """What an `auto` column can turn out to be, each able to hold what the ones before it hold."""
 
 
+def together(parts: Sequence[pa.Array]) -> pa.Array:
+    """Arrays of words, some maybe dictionaries, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    if any(pa.types.is_dictionary(part.type) for part in parts):
+        return pa.chunked_array([part.dictionary_encode() for part in parts]).unify_dictionaries().combine_chunks()
+    return pa.chunked_array(parts).combine_chunks()
+
+
 def detect(words: pa.Array) -> str:
-    """The first of `_AUTO` that fits every word."""
-    texts = words.cast(pa.binary())
+    """The first of `_AUTO` that fits every word; every word of a dictionary is one."""
+    texts = words.dictionary if pa.types.is_dictionary(words.type) else words.cast(pa.binary())
 
     def every(regex: str) -> bool:
         return bool(pc.all(pc.match_substring_regex(texts, regex)).as_py())
@@ -179,3 +195,40 @@ def typed(name: str, kind: str, words: pa.Array, dialect: Dialect) -> Columns:
 
 def _has_decimals(words: pa.Array) -> bool:
     return not pc.all(pc.starts_with(words, "0x")).as_py()
+
+
+NUMERIC = frozenset({"d", "u", "x", "p", "long", "int", "hex", "pointer"})
+"""Kinds that `typed_numbers` knows."""
+
+
+def typed_numbers(name: str, kind: str, numbers: Numbers, dialect: Dialect) -> Columns:
+    """As `typed`, of words that were read as numbers."""
+    match kind:
+        case "d" | "int":
+            return {name: numbers.signed()}
+        case "long":
+            return {name: _signed_longs(numbers, dialect.long_bits)}
+        case "p" | "pointer":
+            return _pointer_numbers(name, numbers, kind == "pointer", dialect.modern)
+    return {name: numbers.unsigned()}
+
+
+def _signed_longs(numbers: Numbers, long_bits: int | None) -> pa.Array:
+    """As `words.signed_long`."""
+    values = numbers.values
+    low = (values >= 1 << 31) if long_bits == 32 else (values >= (1 << 32) - ERRNO_MAX)
+    values = np.where(low & (values < 1 << 32), values - (1 << 32), values)
+    return replace(numbers, values=values).signed()
+
+
+def _pointer_numbers(name: str, numbers: Numbers, hexadecimal: bool, modern: bool) -> Columns:
+    """As `pointers`."""
+    addresses = numbers.unsigned(hexadecimal)
+    hashed = (numbers.info & (HASH | EIGHT if modern else HASH)) != 0
+    hashed &= (numbers.hexes if hexadecimal else numbers.values) != 0
+    if not hashed.any():
+        return {name: addresses}
+    none = pa.scalar(None, pa.uint64())
+    columns = {f"{name}.hashed": pc.if_else(pa.array(hashed), addresses, none)}
+    addresses = pc.if_else(pa.array(hashed), none, addresses)
+    return columns if addresses.null_count == len(addresses) else {name: addresses, **columns}

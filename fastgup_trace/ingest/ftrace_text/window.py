@@ -1,23 +1,30 @@
-"""Blocks of lines gathered to windows of typed tables."""
+"""Blocks of lines gathered to windows of typed tables.
+
+Readers whose lines have another head than ftrace's give `lines.Lines` with an empty `graph.Calls()`; records
+that are no tracepoints have an empty key there and come through `Gatherer.add_fields`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fastgup_trace.ingest.ftrace_text.decode import Decoder, Event, event_of
+from fastgup_trace.ingest.ftrace_text.decode import Decoder, Event, Part, event_of
 from fastgup_trace.ingest.ftrace_text.graph import Calls
-from fastgup_trace.ingest.ftrace_text.lines import Int64s, Lines
-from fastgup_trace.ingest.ftrace_text.values import Dialect, detect, typed, widest
+from fastgup_trace.ingest.ftrace_text.lines import Lines, Records
+from fastgup_trace.ingest.ftrace_text.numbers import Numbers, joined
+from fastgup_trace.ingest.ftrace_text.spans import Int64s, Spans
+from fastgup_trace.ingest.ftrace_text.values import NUMERIC, Dialect, detect, together, typed, typed_numbers, widest
 from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
 
-Groups = Iterator[tuple[Event, Int64s, list[bytes]]]
+Groups = Iterator[tuple[Event, Int64s]]
 
+_NONE = np.empty(0, np.int64)
 BACKWARDS = "earlier than the window before: its time is set to that window's end"
 
 
@@ -27,10 +34,10 @@ class _Gathered:
 
     rows: list[Int64s] = field(default_factory=list)
     size: int = 0
-    words: dict[tuple[str, str], list[tuple[Int64s, pa.Array]]] = field(default_factory=dict)
+    words: dict[tuple[str, str], list[tuple[Int64s, Part]]] = field(default_factory=dict)
     """(field, kind) -> the event's rows that have it, and its words."""
 
-    def add_words(self, name: str, kind: str, rows: Int64s, words: pa.Array) -> None:
+    def add_words(self, name: str, kind: str, rows: Int64s, words: Part) -> None:
         self.words.setdefault((name, kind), []).append((rows + self.size, words))
 
 
@@ -46,97 +53,148 @@ class Gatherer:
     kinds: dict[tuple[str, str], str] = field(default_factory=dict)
     seq: int = 0
     end_ns: int = -(1 << 62)
-    position: int = 0
     events: dict[str, _Gathered] = field(default_factory=dict)
     columns: list[tuple[Int64s, ...]] = field(default_factory=list)
     rows: int = 0
+    position: int = 0
+    first_position: int = 0
+    base: int = 0
+    """The number in the window of the first record of the block that was added last."""
     counts: Counter[str] = field(default_factory=Counter)
     undecodable: Counter[str] = field(default_factory=Counter)
     leaves: list[tuple[int, ...]] = field(default_factory=list)
     leaf_names: list[bytes] = field(default_factory=list)
+    names: dict[bytes, Event] = field(default_factory=dict)
+    wishes: dict[str, tuple[bool, frozenset[str] | None]] = field(default_factory=dict)
 
-    def add(self, lines: Lines, calls: Calls) -> None:
+    def add(self, lines: Records | Lines, calls: Calls) -> None:
         """Take the records of a block."""
-        positions = self.position + 2 * np.arange(len(lines.keys), dtype=np.int64)
-        self.position += 2 * len(lines.keys)
-        columns = (lines.ts_ns, positions, lines.cpu, lines.pid, lines.flags)
-        for event, rows, bodies in _groups(lines):
-            self._gather(event, tuple(column[rows] for column in columns), bodies)
+        if isinstance(lines, Lines):
+            lines = lines.records()
+        self.first_position = self.position
+        self.position += 2 * len(lines)
+        if not len(lines):
+            return
+        base = self.base = self.rows
+        self._append(
+            (lines.ts_ns, 2 * np.arange(base, base + len(lines)), lines.cpu, lines.pid, lines.flags), len(lines)
+        )
+        for event, rows in self._groups(lines):
+            self.counts[event.name] += len(rows)
+            wanted, fields = self._wanted(event.name)
+            if wanted:
+                self._gather(event, base + rows, lines.bodies.take(rows), fields)
         if calls.row:
-            self._add_calls(columns, calls)
-        elif self.leaves and len(lines.ts_ns):
+            self._add_calls(base, lines, calls)
+        elif self.leaves:
             self._return_leaves(int(lines.ts_ns[-1]))
 
-    def _gather(self, event: Event, columns: tuple[Int64s, ...], bodies: list[bytes]) -> None:
-        self.counts[event.name] += len(bodies)
-        gathered = self._place(event.name, columns)
-        wanted, fields = wanted_fields(self.wanted, event.name)
-        if not wanted or gathered is None:
+    def add_fields(self, event: str, rows: Int64s, fields: Callable[[], Mapping[str, pa.Array]]) -> None:
+        """Records of the block that was added last (`rows` of it, their keys empty), whose fields are Arrow arrays
+        already; `fields` is called if the event is wanted, and gives all or those that are.
+        """
+        self.counts[event] += len(rows)
+        wanted, only = self._wanted(event)
+        if not wanted:
             return
+        gathered = self.events.setdefault(event, _Gathered())
+        gathered.rows.append(self.base + rows)
+        at = np.arange(len(rows), dtype=np.int64)
+        for name, values in fields().items():
+            if only is None or name in only or name.removesuffix(".sym") in only:
+                gathered.add_words(name, "number", at, values)
+        gathered.size += len(rows)
+
+    def _place(self, name: str, columns: tuple[Int64s, ...]) -> _Gathered | None:
+        """As `add_fields`, of records known by their positions; to go when no reader uses it."""
+        if not self._wanted(name)[0]:
+            return None
+        gathered = self.events.setdefault(name, _Gathered())
+        gathered.rows.append(self.base + (columns[1] - self.first_position) // 2)
+        return gathered
+
+    def _groups(self, lines: Records) -> Groups:
+        """The records by key, those of drawn calls (with empty keys) left out."""
+        codes = lines.codes.astype(np.uint16) if len(lines.keys) <= 1 << 16 else lines.codes  # 16 bits sort in one go.
+        order = np.argsort(codes, kind="stable")
+        bounds = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(lines.keys)))])
+        for code, key in enumerate(lines.keys):
+            rows = order[bounds[code] : bounds[code + 1]]
+            if key and len(rows):
+                event = self.names.get(key)
+                if event is None:
+                    event = self.names[key] = event_of(key)
+                yield event, rows
+
+    def _wanted(self, event: str) -> tuple[bool, frozenset[str] | None]:
+        found = self.wishes.get(event)
+        if found is None:
+            found = self.wishes[event] = wanted_fields(self.wanted, event)
+        return found
+
+    def _append(self, columns: tuple[Int64s, ...], size: int) -> Int64s:
+        """Add records in the order in which they come; their numbers in the window."""
+        self.columns.append(columns)
+        self.rows += size
+        return np.arange(self.rows - size, self.rows)
+
+    def _gather(self, event: Event, rows: Int64s, bodies: Spans, fields: frozenset[str] | None) -> None:
+        gathered = self.events.setdefault(event.name, _Gathered())
+        gathered.rows.append(rows)
         misfits: list[int] = []
-        for name, kind, rows, words in self.decoder.words(event, bodies, fields, misfits):
-            gathered.add_words(name, kind, rows, words)
-        gathered.size += len(bodies)
+        for name, kind, at, words in self.decoder.words(event, bodies, fields, misfits):
+            gathered.add_words(name, kind, at, words)
+        gathered.size += len(rows)
         if misfits:
             self.undecodable[f"{event.name}: fields in a shape that is not known"] += len(misfits)
 
-    def _place(self, name: str, columns: tuple[Int64s, ...]) -> _Gathered | None:
-        rows = self.rows + np.arange(len(columns[0]))
-        self.columns.append(columns)
-        self.rows += len(rows)
-        if not wanted_fields(self.wanted, name)[0]:
-            return None
-        gathered = self.events.setdefault(name, _Gathered())
-        gathered.rows.append(rows)
-        return gathered
-
-    def _add_calls(self, columns: tuple[Int64s, ...], calls: Calls) -> None:
+    def _add_calls(self, base: int, lines: Records, calls: Calls) -> None:
         rows = np.array(calls.row, np.int64)
         exits = np.array(calls.exits, bool)
         durations = np.array(calls.duration_ns, np.int64)
-        leaf = exits & np.concatenate([[False], rows[1:] == rows[:-1]])
-        ts, positions, cpu, pid, flags = (column[rows] for column in columns)
         depth = np.array(calls.depth, np.int64)
+        leaf = exits & np.concatenate([[False], rows[1:] == rows[:-1]])
+        ts = lines.ts_ns[rows]
         for name, mask in ("funcgraph_entry", ~exits), ("funcgraph_exit", exits & ~leaf):
             picked = np.flatnonzero(mask)
             funcs = [calls.func[i] for i in picked.tolist()]
-            self._gather_calls(
-                name, tuple(c[picked] for c in (ts, positions, cpu, pid, flags, depth, durations)), funcs
-            )
+            self._gather_calls(name, base + rows[picked], ts[picked], depth[picked], durations[picked], funcs)
         picked = np.flatnonzero(leaf)
         ends = ts + (np.maximum(durations, 0) if self.timed else 1)
-        leaves = (c[picked].tolist() for c in (ends, positions + 1, cpu, pid, flags, depth, durations))
-        self.leaves += zip(*leaves, strict=True)
+        columns = (ends, 2 * (base + rows) + 1, lines.cpu[rows], lines.pid[rows], lines.flags[rows], depth, durations)
+        self.leaves += zip(*(column[picked].tolist() for column in columns), strict=True)
         self.leaf_names += [calls.func[i] for i in picked.tolist()]
-        self._return_leaves(int(columns[0][-1]))
+        self._return_leaves(int(lines.ts_ns[-1]))
 
     def _return_leaves(self, until_ns: int | None) -> None:
         """Add the exits of leaf calls, up to a time: they come after lines that stand further down."""
         due = [until_ns is None or leaf[0] <= until_ns for leaf in self.leaves]
         if any(due):
             columns = np.array([leaf for leaf, d in zip(self.leaves, due, strict=True) if d], np.int64).T
-            self._gather_calls(
-                "funcgraph_exit", tuple(columns), [n for n, d in zip(self.leaf_names, due, strict=True) if d]
-            )
+            rows = self._append(tuple(columns[:5]), columns.shape[1])
+            funcs = [name for name, d in zip(self.leaf_names, due, strict=True) if d]
+            self._gather_calls("funcgraph_exit", rows, columns[0], columns[5], columns[6], funcs)
             self.leaf_names = [name for name, d in zip(self.leaf_names, due, strict=True) if not d]
             self.leaves = [leaf for leaf, d in zip(self.leaves, due, strict=True) if not d]
 
-    def _gather_calls(self, name: str, columns: tuple[Int64s, ...], funcs: list[bytes]) -> None:
+    def _gather_calls(
+        self, name: str, rows: Int64s, ts: Int64s, depth: Int64s, durations: Int64s, funcs: list[bytes]
+    ) -> None:
         if not funcs:
             return
         self.counts[name] += len(funcs)
-        gathered = self._place(name, columns[:5])
-        if gathered is None:
+        if not self._wanted(name)[0]:
             return
-        rows = np.arange(len(funcs), dtype=np.int64)
-        gathered.add_words("func", "sym", rows, pa.array([func or None for func in funcs], pa.binary()))
-        gathered.add_words("depth", "number", rows, pa.array(columns[5]))
+        gathered = self.events.setdefault(name, _Gathered())
+        gathered.rows.append(rows)
+        at = np.arange(len(funcs), dtype=np.int64)
+        gathered.add_words("func", "sym", at, pa.array([func or None for func in funcs], pa.binary()))
+        gathered.add_words("depth", "number", at, pa.array(depth))
         if name == "funcgraph_exit":
-            gathered.add_words("duration_ns", "number", rows, pa.array(columns[6], mask=columns[6] < 0))
+            gathered.add_words("duration_ns", "number", at, pa.array(durations, mask=durations < 0))
             if self.timed:
-                known = columns[6] >= 0
-                gathered.add_words("calltime", "number", rows, pa.array(columns[0] - columns[6], mask=~known))
-                gathered.add_words("rettime", "number", rows, pa.array(columns[0]))
+                gathered.add_words("calltime", "number", at, pa.array(ts - durations, mask=durations < 0))
+                gathered.add_words("rettime", "number", at, pa.array(ts))
         gathered.size += len(funcs)
 
     def flush(self, last: bool = False) -> Window:
@@ -144,68 +202,65 @@ class Gatherer:
         if last and self.leaves:
             self._return_leaves(None)
         ts, positions, cpu, pid, flags = (
-            np.concatenate(column) if self.columns else np.empty(0, np.int64)
-            for column in (zip(*self.columns, strict=True) if self.columns else [()] * 5)
+            np.concatenate(column) for column in (zip(*self.columns, strict=True) if self.columns else [[_NONE]] * 5)
         )
-        order = np.lexsort((positions, ts))
-        seq = np.empty(len(ts), np.int64)
-        seq[order] = self.seq + np.arange(len(ts))
+        seq = self.seq + np.arange(len(ts))
+        in_order = bool((ts[1:] >= ts[:-1]).all() and (positions[1:] > positions[:-1]).all())
+        if not in_order:
+            seq[np.lexsort((positions, ts))] = seq.copy()
         if len(ts):
             if (late := int((ts < self.end_ns).sum())) > 0:
                 self.undecodable[BACKWARDS] += late
                 ts = np.maximum(ts, self.end_ns)
             self.end_ns = int(ts.max())
         self.seq += len(ts)
-        tables = {name: self._table(name, gathered, seq, ts, cpu, pid, flags) for name, gathered in self.events.items()}
+        common = (ts, cpu, pid, flags)
+        tables = {name: self._table(name, gathered, seq, *common) for name, gathered in self.events.items()}
         window = Window(tables, dict(self.counts), dict(self.undecodable))
+        # Leaves that wait stand before all lines of the next window.
+        self.leaves = [(end, position - 2 * self.rows, *rest) for end, position, *rest in self.leaves]
         self.events, self.columns, self.rows = {}, [], 0
         self.counts, self.undecodable = Counter(), Counter()
         return window
 
     def _table(self, event: str, gathered: _Gathered, seq: Int64s, *common: Int64s) -> pa.Table:
         rows = np.concatenate(gathered.rows)
-        order = np.argsort(seq[rows], kind="stable")
-        rows = rows[order]
+        seqs = seq[rows]
+        order = None
+        if not (seqs[1:] > seqs[:-1]).all():
+            order = np.argsort(seqs, kind="stable")
+            rows, seqs = rows[order], seqs[order]
         ts, cpu, pid, flags = (column[rows] for column in common)
         columns: dict[str, pa.Array] = {
-            "common_seq": pa.array(seq[rows]),
+            "common_seq": pa.array(seqs),
             "common_ts_ns": pa.array(ts),
             "common_cpu": pa.array(cpu.astype(np.int32)),
             "common_pid": pa.array(pid.astype(np.int32), mask=pid < 0),
             "common_flags": pa.array(flags.astype(np.uint8), mask=flags < 0),
         }
-        in_order = bool((order[1:] > order[:-1]).all())
         for (name, kind), parts in gathered.words.items():
             at = np.concatenate([part for part, _ in parts])
-            words = pa.chunked_array([part for _, part in parts]).combine_chunks()
-            for column, values in self._typed(event, name, kind, words).items():
+            for column, values in self._typed(event, name, kind, [part for _, part in parts]).items():
                 full = _spread(values, at, len(rows))
-                full = full if in_order else full.take(pa.array(order))
-                _join(columns, column, full)
+                _join(columns, column, full if order is None else full.take(pa.array(order)))
         return pa.table(columns)
 
-    def _typed(self, event: str, name: str, kind: str, words: pa.Array) -> dict[str, pa.Array]:
+    def _typed(self, event: str, name: str, kind: str, parts: list[Part]) -> dict[str, pa.Array]:
+        numbers = [part for part in parts if isinstance(part, Numbers)]
+        if numbers and len(numbers) == len(parts):
+            read = joined(numbers)
+            found = read.kind() if kind == "auto" else kind
+            if kind == "auto" and found:
+                found = self.kinds[event, name] = widest(self.kinds.get((event, name), found), found)
+            if found in NUMERIC:
+                return typed_numbers(name, found, read, self.dialect)
+        words = together([part.words() if isinstance(part, Numbers) else part for part in parts])
         if kind == "number":
             return {name: words}
         if kind == "auto":
             kind = detect(words)
             kind = self.kinds[event, name] = widest(self.kinds.get((event, name), kind), kind)
         return typed(name, kind, words, self.dialect)
-
-
-def _groups(lines: Lines) -> Groups:
-    """The records by event, those of drawn calls (with empty keys) left out."""
-    if not lines.keys:
-        return
-    coded = pa.array(lines.keys, pa.binary()).dictionary_encode()
-    codes = coded.indices.to_numpy()
-    order = np.argsort(codes, kind="stable")
-    keys = coded.dictionary.to_pylist()
-    bounds = np.searchsorted(codes[order], np.arange(len(keys) + 1))
-    for code, key in enumerate(keys):
-        if key:
-            rows = order[bounds[code] : bounds[code + 1]]
-            yield event_of(key), rows, [lines.bodies[row] for row in rows.tolist()]
 
 
 def _spread(values: pa.Array, rows: Int64s, size: int) -> pa.Array:

@@ -11,7 +11,7 @@ _STATES = {
     b"R": 0, b"S": 1, b"D": 2, b"T": 4, b"t": 8, b"X": 16, b"Z": 32, b"P": 64, b"I": 128, b"W": 128, b"x": 64, b"K": 0,
 }  # fmt: skip
 _PREEMPTED = 0x100
-_ERRNO_MAX = 4095
+ERRNO_MAX = 4095
 _CPUS_MAX = 8192
 """The largest CONFIG_NR_CPUS."""
 
@@ -55,7 +55,7 @@ def signed_long(long_bits: int | None) -> Callable[[bytes], int | None]:
         value = hexadecimal(word)
         if value is None or value >= 1 << 63:
             return None if value is None else value - (1 << 64)
-        if value < 1 << 32 and (value >= (1 << 31) if long_bits == 32 else value >= (1 << 32) - _ERRNO_MAX):
+        if value < 1 << 32 and (value >= (1 << 31) if long_bits == 32 else value >= (1 << 32) - ERRNO_MAX):
             return value - (1 << 32)
         return value
 
