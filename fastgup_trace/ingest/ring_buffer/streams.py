@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -57,3 +58,15 @@ class Stream:
         loss = Loss(self.source.cpu, since, first_ts, count if count >= 0 else None)
         losses.append(loss)
         self.marked.append(loss)
+
+
+def release(data: memoryview, start: int, end: int) -> None:
+    """Give back the memory of bytes [start, end) of a mapped file, which `data` shows from its beginning.
+
+    A mapped page counts as the process's memory from its first use until the mapping ends.
+    """
+    if isinstance(data.obj, mmap.mmap):
+        first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        size = min(end, len(data.obj)) - first
+        if size >= mmap.PAGESIZE:
+            data.obj.madvise(mmap.MADV_DONTNEED, first, size - size % mmap.PAGESIZE)

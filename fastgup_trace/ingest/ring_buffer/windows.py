@@ -19,7 +19,7 @@ from fastgup_trace.ingest.records import Loss, Progress
 from fastgup_trace.ingest.ring_buffer.losses import CpuStat, complete
 from fastgup_trace.ingest.ring_buffer.pages import PageWalker
 from fastgup_trace.ingest.ring_buffer.plain_pool import PlainPool
-from fastgup_trace.ingest.ring_buffer.streams import FOREVER, NEVER, Block, Source, Stream
+from fastgup_trace.ingest.ring_buffer.streams import FOREVER, NEVER, Block, Source, Stream, release
 
 WINDOW_BYTES = 16 << 20
 """Pages that make a window: about 0.45 M events of 36 bytes."""
@@ -126,7 +126,10 @@ class Merger:
         if self._progress is not None:
             self._read_bytes = max(self._read_bytes + block.end - block.offset, 0)
             self._progress(min(self._read_bytes, self._size_bytes), self._size_bytes)
-        return pool.add(number, block)
+        added = pool.add(number, block)
+        if not block.packed:
+            release(block.data, block.offset, block.end)
+        return added
 
     def _complete_losses(self) -> None:
         """Put what the tracer's own statistics count beside the marks of the pages."""

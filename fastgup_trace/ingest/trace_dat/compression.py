@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from fastgup_trace.ingest.cursor import Cursor
-from fastgup_trace.ingest.ring_buffer.windows import Block
+from fastgup_trace.ingest.ring_buffer.streams import Block, release
 
 UNPACKED_BYTES_MAX = 1 << 28
 """No section or chunk unpacks to more: kallsyms of a large kernel has 20 MB, a chunk some pages."""
@@ -106,6 +106,7 @@ def packed_blocks(
         if len(data) % page_bytes:
             cursor.fail(f"a chunk of whole pages of {page_bytes} bytes", f"{len(data)} bytes", start)
         yield Block(data, start, True, cursor.pos)
+        release(cursor.data, start, cursor.pos)
     if (found := cursor.pos - begin) != size:
         cursor.fail(f"{size} bytes of chunks of {what}", f"{found}", begin)
 
