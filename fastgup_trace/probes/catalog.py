@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastgup_trace.patterns import matches
+from fastgup_trace.probes import syscall_numbers
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,8 @@ ONLY: Final[dict[str, tuple[str, tuple[str, ...] | tuple[int, ...]]]] = {
     "rcu_grace_period": ("gpevent", ("start", "end", "cpuqs")),
     "softirq_entry": ("vec", (RCU_SOFTIRQ,)),
     "softirq_exit": ("vec", (RCU_SOFTIRQ,)),
+    "sys_enter": ("id", syscall_numbers.ALL),
+    "sys_exit": ("id", syscall_numbers.ALL),
 }
 
 

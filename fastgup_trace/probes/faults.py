@@ -1,4 +1,4 @@
-"""fault: page faults, by handle_mm_fault (ARM), `fault` (2014 instrumentation), exceptions:* (x86), page-faults (perf)."""
+"""fault: page faults: handle_mm_fault (ARM), `fault` (2014 instrumentation), exceptions:* (x86), page-faults (perf)."""
 
 from __future__ import annotations
 

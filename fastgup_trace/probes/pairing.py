@@ -6,50 +6,64 @@ in the recording. Answers are row numbers, -1 for none.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 Ints = npt.NDArray[np.int64]
 
 
+_NARROW: Final = 1 << 22
+_PRODUCT_MAX: Final = 1 << 62
+
+
+def codes(values: Ints) -> tuple[Ints, int]:
+    """Small numbers that are equal where the values are, and one more than the greatest of them."""
+    if not len(values):
+        return values, 1
+    low, high = int(values.min()), int(values.max())
+    if high - low < _NARROW:  # tids, CPUs, codes of words
+        return values - low, high - low + 1
+    encoded = pa.array(values).dictionary_encode()  # by hashing: a sort would cost more
+    return encoded.indices.to_numpy().astype(np.int64), len(encoded.dictionary)
+
+
 def ranks(*columns: Ints) -> list[Ints]:
-    """Several columns of keys as dense ranks that compare across the columns."""
-    _, rank = np.unique(np.concatenate(columns), return_inverse=True)
-    return [part.astype(np.int64) for part in np.split(rank.reshape(-1), np.cumsum([len(c) for c in columns])[:-1])]
+    """Several columns of keys as small numbers that compare across the columns."""
+    return np.split(codes(np.concatenate(columns))[0], np.cumsum([len(c) for c in columns])[:-1])
 
 
 def joint(*columns: Ints) -> Ints:
     """One key for rows that agree in all `columns`."""
-    key = np.zeros(len(columns[0]), np.int64)
+    key, count = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
-        _, rank = np.unique(column, return_inverse=True)
-        _, key = np.unique(key * (int(rank.max(initial=0)) + 1) + rank.reshape(-1), return_inverse=True)
-        key = key.reshape(-1).astype(np.int64)
-    return key
+        code, more = codes(column)
+        if count * more >= _PRODUCT_MAX:
+            key, count = codes(key)
+        key, count = key * more + code, count * more
+    return codes(key)[0]
 
 
-def _order(key: Ints, seq: Ints, span: int) -> Ints:
-    return key * span + seq
-
-
-def _near(keys: Ints, seqs: Ints, point_keys: Ints, point_seqs: Ints, side: str) -> tuple[Ints, Ints, Ints]:
-    """Rows in (key, seq) order, and for each point the place in that order where it would go, and its key's rank."""
+def _near(keys: Ints, seqs: Ints, point_keys: Ints, point_seqs: Ints, side: str) -> tuple[Ints, Ints]:
+    """Rows in (key, seq) order, and for each point the place in that order where it would go."""
     rank, point_rank = ranks(keys, point_keys)
     low = int(min(seqs.min(initial=0), point_seqs.min(initial=0)))
     span = int(max(seqs.max(initial=0), point_seqs.max(initial=0))) - low + 2
-    packed = _order(rank, seqs - low, span)
+    packed = rank * span + (seqs - low)
     order = np.argsort(packed, kind="stable")
     place = np.searchsorted(
-        packed[order], _order(point_rank, point_seqs - low, span), side="left" if side == "left" else "right"
+        packed[order], point_rank * span + (point_seqs - low), "left" if side == "left" else "right"
     )
-    return order.astype(np.int64), place.astype(np.int64), point_rank
+    return order.astype(np.int64), place.astype(np.int64)
 
 
 def last_before(keys: Ints, seqs: Ints, point_keys: Ints, point_seqs: Ints, *, or_at: bool = False) -> Ints:
     """For each point the last row of the same key with a smaller seq (or an equal one with `or_at`)."""
     if not len(keys):
         return np.full(len(point_keys), -1, np.int64)
-    order, place, _ = _near(keys, seqs, point_keys, point_seqs, "right" if or_at else "left")
+    order, place = _near(keys, seqs, point_keys, point_seqs, "right" if or_at else "left")
     row = order[np.maximum(place - 1, 0)]
     return np.where((place > 0) & (keys[row] == point_keys), row, -1)
 
@@ -58,7 +72,7 @@ def next_after(keys: Ints, seqs: Ints, point_keys: Ints, point_seqs: Ints) -> In
     """For each point the first row of the same key with a greater seq."""
     if not len(keys):
         return np.full(len(point_keys), -1, np.int64)
-    order, place, _ = _near(keys, seqs, point_keys, point_seqs, "right")
+    order, place = _near(keys, seqs, point_keys, point_seqs, "right")
     row = order[np.minimum(place, len(order) - 1)]
     return np.where((place < len(order)) & (keys[row] == point_keys), row, -1)
 

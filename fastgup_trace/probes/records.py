@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastgup_trace.patterns import matches
-from fastgup_trace.probes.rows import NULL, Ints, Rows, Words, stack, to_ints
+from fastgup_trace.probes.rows import NULL, Ints, Rows, Words, elements, stack, to_ints
 
 # Fields that the kernel holds as a number and prints as a word (the events' own print fmt); text has the word.
 SYMBOLS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
@@ -37,12 +37,13 @@ SYMBOLS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ),
 }  # fmt: skip
 
-# Fields whose values are words, and masks of CPUs (or arguments); all others must be integers.
+# Fields whose values are words, masks of CPUs, and the arguments of system calls; all others must be integers.
 WORDS: Final = frozenset(
     {"func.sym", "callsite.sym", "callback.sym", "filename", "comm", "child_comm", "s", "name", "rcuname", "gpevent",
      "reason", "kind", "where", "level", "path"}
 )  # fmt: skip
-MASKS: Final = frozenset({"target_cpus", "cpumask", "args"})
+MASKS: Final = frozenset({"target_cpus", "cpumask"})
+ARGUMENTS: Final = "args"
 # The 2014 instrumentation's words in text, as /proc/interrupts has them.
 SYNONYMS: Final = {
     "reschedule": "Rescheduling interrupts",
@@ -133,10 +134,20 @@ class Records:
             "event": np.full(len(table), self.words.code(name)),
         }
         for field in fields:
-            if field in table.schema.names:
+            if field == ARGUMENTS:
+                columns.update(self._arguments(table))
+            elif field in table.schema.names:
                 # ipi_send_cpu has a field `cpu` of its own: the one it sends to.
                 columns[f"its_{field}" if field in columns else field] = self._column(name, field, table[field])
         return Rows(columns)
+
+    def _arguments(self, table: pa.Table) -> dict[str, Ints]:
+        """The first three arguments of a raw system call as arg0, arg1, arg2."""
+        if ARGUMENTS not in table.schema.names or not pa.types.is_list(table[ARGUMENTS].type):
+            return {}
+        if not pa.types.is_integer(table[ARGUMENTS].type.value_type):
+            return {}
+        return {f"arg{place}": values for place, values in enumerate(elements(table[ARGUMENTS], 3))}
 
     def _column(self, event: str, field: str, column: pa.ChunkedArray) -> Ints:
         """A field as codes or integers; NULL throughout where a recording types it as something else."""

@@ -35,6 +35,7 @@ class Words:
         self.masks: list[tuple[int, ...]] = []
         self._text_codes: dict[str, int] = {}
         self._mask_codes: dict[tuple[int, ...], int] = {}
+        self._bits = np.zeros(0, np.int64)
 
     def code(self, word: str) -> int:
         if word not in self._text_codes:
@@ -53,8 +54,12 @@ class Words:
 
     def bits(self, codes: Ints) -> Ints:
         """How many CPUs each mask has; NULL for a NULL code."""
-        counts = np.array([sum(word.bit_count() for word in mask) for mask in self.masks] or [0], np.int64)
-        return np.where(codes == NULL, NULL, counts[np.maximum(codes, 0)])
+        more = [sum(word.bit_count() for word in mask) for mask in self.masks[len(self._bits) :]]
+        self._bits = np.append(self._bits, np.array(more, np.int64))
+        known = codes != NULL
+        counts = np.full(len(codes), NULL)
+        counts[known] = self._bits[codes[known]]
+        return counts
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,17 @@ def _mask_codes(column: pa.ChunkedArray, words: Words) -> Ints:
     distinct, inverse = np.unique(grid, axis=0, return_inverse=True)
     codes = np.array([words.mask(_trim(mask)) for mask in distinct.tolist()], np.int64)[inverse.reshape(-1)]
     return np.where(lengths > 0, codes, NULL)
+
+
+def elements(column: pa.ChunkedArray, count: int) -> list[Ints]:
+    """The first `count` elements of each list, a column each; NULL where a list is shorter."""
+    lists = column.combine_chunks()
+    if isinstance(lists, pa.ChunkedArray):
+        lists = pa.concat_arrays(lists.chunks) if lists.num_chunks else pa.array([], column.type)
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    start = np.cumsum(lengths) - lengths
+    flat = np.append(lists.flatten().to_numpy(zero_copy_only=False).astype(np.uint64).view(np.int64), NULL)
+    return [flat[np.where(lengths > place, start + place, -1)] for place in range(count)]
 
 
 def _trim(mask: Sequence[int]) -> tuple[int, ...]:

@@ -9,7 +9,6 @@ pointer always wins over the thread's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -27,8 +26,8 @@ class Spaces:
     table: pa.Table
     _life_pointer: Ints
     _life_seq: Ints
-    _seen: Rows  # thread, seq, mm: a thread on its own mm
-    _cuts: Rows  # tid, seq: a new task or an exec
+    _threads: _Timeline
+    _processes: _Timeline
     groups: dict[int, int]
     """tid -> tgid."""
 
@@ -46,31 +45,49 @@ class Spaces:
 
     def of_thread(self, tids: Ints, seqs: Ints) -> Ints:
         """The mm that each thread ran on: as last seen before, else next seen after, never across its exec."""
-        if not len(tids) or not len(self._seen):
-            return np.full(len(tids), NULL)
-        result = self._seen_by(tids, seqs, self._seen["tid"])
+        result = self._threads.at(tids, seqs)
         lost = np.flatnonzero((result == NULL) & (tids > 0))
         if len(lost):
-            result[lost] = self._seen_by(self._leaders(tids[lost]), seqs[lost], self._seen_leaders)
+            result[lost] = self._processes.at(leaders(tids[lost], self.groups), seqs[lost])
         return np.where(tids > 0, result, NULL)
 
-    def _leaders(self, tids: Ints) -> Ints:
-        distinct, inverse = np.unique(tids, return_inverse=True)
-        return np.array([self.groups.get(tid, tid) for tid in distinct.tolist()], np.int64)[inverse.reshape(-1)]
 
-    @cached_property
-    def _seen_leaders(self) -> Ints:
-        return self._leaders(self._seen["tid"])
+def leaders(tids: Ints, groups: dict[int, int]) -> Ints:
+    """The process of each thread; a thread of which nothing is known is its own."""
+    distinct, inverse = np.unique(tids, return_inverse=True)
+    found = np.array([groups.get(tid, tid) for tid in distinct.tolist()], np.int64)
+    return found[inverse.reshape(-1)]
 
-    def _seen_by(self, keys: Ints, seqs: Ints, seen_keys: Ints) -> Ints:
-        cuts = self._cuts
-        point_cut = last_before(cuts["tid"], cuts["seq"], keys, seqs)
-        seen_cut = last_before(cuts["tid"], cuts["seq"], seen_keys, self._seen["seq"])
-        both = joint(np.concatenate([seen_keys, keys]), np.concatenate([seen_cut, point_cut]))
-        seen_epoch, epoch = both[: len(seen_keys)], both[len(seen_keys) :]
-        row = last_before(seen_epoch, self._seen["seq"], epoch, seqs, or_at=True)
-        row = np.where(row >= 0, row, next_after(seen_epoch, self._seen["seq"], epoch, seqs))
-        return self._seen.at("mm", row)
+
+class _Timeline:
+    """Per thread the moments at which it was seen on a mm, and those at which what its tid means began anew."""
+
+    def __init__(self, tids: Ints, seqs: Ints, mms: Ints, cuts: Rows) -> None:
+        self._tids = np.unique(np.r_[tids, cuts["tid"]])
+        rank: Ints = np.searchsorted(self._tids, np.r_[tids, cuts["tid"]]).astype(np.int64)
+        seq = np.r_[seqs, cuts["seq"]]
+        self._span = 2 * (int(seq.max(initial=0)) + 2)
+        # At one seq a thread is seen before it is cut.
+        key = rank * self._span + 2 * seq + np.repeat([0, 1], [len(tids), len(cuts)])
+        order = np.argsort(key, kind="stable")
+        self._key, self._rank = key[order], rank[order]
+        self._mm = np.r_[mms, np.full(len(cuts), NULL)][order]
+
+    def at(self, tids: Ints, seqs: Ints) -> Ints:
+        """The mm last seen before or at each moment, else the next seen after, in the thread's life between cuts."""
+        result = np.full(len(tids), NULL)
+        if not len(self._key):
+            return result
+        rank = np.minimum(np.searchsorted(self._tids, tids), len(self._tids) - 1)
+        known = np.flatnonzero(self._tids[rank] == tids)
+        rank = rank[known]
+        point = rank * self._span + 2 * np.minimum(seqs[known], self._span // 2 - 1)
+        behind = np.searchsorted(self._key, point, side="right")
+        before, after = np.maximum(behind - 1, 0), np.minimum(behind, len(self._key) - 1)
+        seen = np.where((behind > 0) & (self._rank[before] == rank), self._mm[before], NULL)
+        later = np.where((behind < len(self._key)) & (self._rank[after] == rank), self._mm[after], NULL)
+        result[known] = np.where(seen != NULL, seen, later)
+        return result
 
 
 def _life_at(life_pointer: Ints, life_seq: Ints, pointers: Ints, seqs: Ints) -> Ints:
@@ -98,7 +115,11 @@ def find_spaces(found: Sightings, context: Context, words: Words) -> Spaces:
         inferred, seen = _by_task(found, context, words, groups)
         seen = seen.having(mm=seen["mm"] + len(table))
         table = pa.concat_tables([table, inferred]).unify_dictionaries().combine_chunks()
-    return Spaces(table, life_pointer, life_seq, seen, found.cuts, groups)
+    told = seen["mm"] != NULL
+    tids, seqs, mms = seen["tid"][told], seen["seq"][told], seen["mm"][told]
+    cuts = found.cuts
+    threads = _Timeline(tids, seqs, mms, cuts)
+    return Spaces(table, life_pointer, life_seq, threads, _Timeline(leaders(tids, groups), seqs, mms, cuts), groups)
 
 
 def _life_starts(sightings: Rows) -> Ints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +12,7 @@ from fastgup_trace.probes.context import Context
 from fastgup_trace.probes.pairing import enclosing, joint, match, next_after
 from fastgup_trace.probes.records import Records
 from fastgup_trace.probes.rows import NULL, Ints, Rows, stack
+from fastgup_trace.probes.syscall_numbers import NUMBERS
 
 # System call -> (op, field of the address, field of the length), under the names of include/linux/syscalls.h.
 CALLS: Final[Mapping[str, tuple[str, str | None, str | None]]] = {
@@ -27,17 +28,6 @@ CALLS: Final[Mapping[str, tuple[str, str | None, str | None]]] = {
     "execveat": ("exec", None, None),
     "exit_group": ("exit", None, None),
 }
-# raw_syscalls: number -> name (include/uapi/asm-generic/unistd.h; arch/x86/entry/syscalls/syscall_64.tbl).
-NUMBERS: Final[Mapping[str, Mapping[int, str]]] = {
-    "arm64": {
-        94: "exit_group", 214: "brk", 215: "munmap", 216: "mremap", 221: "execve", 222: "mmap", 226: "mprotect",
-        233: "madvise", 281: "execveat",
-    },
-    "x86_64": {
-        9: "mmap", 10: "mprotect", 11: "munmap", 12: "brk", 25: "mremap", 28: "madvise", 59: "execve",
-        231: "exit_group", 322: "execveat",
-    },
-}  # fmt: skip
 FIELDS: Final = ("addr", "len", "old_len", "brk", "start", "len_in", "behavior")
 
 
@@ -108,18 +98,17 @@ def _raw(records: Records, context: Context) -> Rows:
     if not len(rows) or numbers is None:
         return Rows()
     rows = rows.take(np.flatnonzero(np.isin(rows["id"], list(numbers))))
-    name = [numbers[number] for number in rows["id"].tolist()]
-    masks = records.words.masks
-    args = [(*masks[code], 0, 0, 0)[:3] if code != NULL else (NULL,) * 3 for code in rows["args"].tolist()]
-    signed = np.array(args, np.uint64 if NULL not in {a[0] for a in args} else object).reshape(-1, 3)
-    first, second, third = (signed[:, i].astype(np.uint64).astype(np.int64) for i in range(3))
-    has_address = np.array([CALLS[n][1] is not None for n in name], bool)
-    has_length = np.array([CALLS[n][2] is not None for n in name], bool)
+    distinct, which = np.unique(rows["id"], return_inverse=True)
+    names = [numbers[number] for number in distinct.tolist()]
+
+    def by_call(values: Iterable[int | bool]) -> Ints:
+        return np.array(list(values), np.int64)[which.reshape(-1)]
+
     return rows.having(
         raw=1,
-        call=records.words.codes(name),
-        op=records.words.codes(CALLS[n][0] for n in name),
-        address=np.where(has_address, first, NULL),
-        length=np.where(has_length, second, NULL),
-        advice=np.where(np.array(name) == "madvise", third, NULL),
+        call=by_call(records.words.codes(names).tolist()),
+        op=by_call(records.words.codes(CALLS[name][0] for name in names).tolist()),
+        address=np.where(by_call(CALLS[name][1] is not None for name in names) == 1, rows["arg0"], NULL),
+        length=np.where(by_call(CALLS[name][2] is not None for name in names) == 1, rows["arg1"], NULL),
+        advice=np.where(by_call(name == "madvise" for name in names) == 1, rows["arg2"], NULL),
     )
