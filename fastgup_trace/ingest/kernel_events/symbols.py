@@ -59,8 +59,9 @@ class Symbols:
         is_absolute = (data[names - 2] | 0x20) == ord("a")
         keep = np.flatnonzero(~is_absolute & (data[names] != ord("$")) & (addresses != 0))
         keep = keep[np.argsort(addresses[keep], kind="stable")]
-        last = np.append(addresses[keep][1:] != addresses[keep][:-1], True)[: len(keep)]
-        return addresses[keep[last]], names[keep[last]]
+        # Of names of one address the kernel shows the first (kernel/kallsyms.c: get_symbol_pos), as does trace-cmd.
+        first = np.append(True, addresses[keep][1:] != addresses[keep][:-1])[: len(keep)]
+        return addresses[keep[first]], names[keep[first]]
 
     def names(self, addresses: NDArray[np.uint64]) -> list[str | None]:
         """For each address the symbol that it lies in or behind; None below the first."""
