@@ -64,7 +64,7 @@ class _Timeline:
 
     def __init__(self, tids: Ints, seqs: Ints, mms: Ints, cuts: Rows) -> None:
         self._tids = np.unique(np.r_[tids, cuts["tid"]])
-        rank: Ints = np.searchsorted(self._tids, np.r_[tids, cuts["tid"]]).astype(np.int64)
+        rank: Ints = np.asarray(np.searchsorted(self._tids, np.r_[tids, cuts["tid"]]), np.int64)
         seq = np.r_[seqs, cuts["seq"]]
         self._span = 2 * (int(seq.max(initial=0)) + 2)
         # At one seq a thread is seen before it is cut.

@@ -189,18 +189,28 @@ def test_hostile_event_names_stay_in_the_folder() -> None:
     assert all(name == Path(name).name and not name.startswith(".") and len(name) < 140 for name in names)
 
 
-def test_every_error_of_a_reader_is_a_fastgup_error_on_a_cut_recording(tmp_path: Path) -> None:
+def test_a_cut_recording_is_saved_as_far_as_it_goes_or_refused_in_one_line(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2] / "datasets" / "captures"
     recordings = sorted(root.glob("*/trace.dat"))
     if not recordings:
         pytest.skip("the recordings of datasets/captures are not in this checkout")
     data = recordings[0].read_bytes()
-    path = tmp_path / "cut.dat"
-    for size in (11, 100, 4096, len(data) // 2):
+    whole = sum(ingest_recording(recordings[0]).provenance["events"].values())
+    path, saved = tmp_path / "cut.dat", 0
+    for size in (11, 100, 4096, len(data) // 2, len(data) - 4096):
         path.write_bytes(data[:size])
         with pytest.raises(FastgupError) as error:
-            ingest_recording(path)
+            ingest_recording(path, strict=True)
         assert "\n" not in str(error.value)
+        try:
+            found = ingest_recording(path).provenance
+        except FastgupError as refused:
+            assert "\n" not in str(refused)
+        else:
+            assert found["damage"]
+            assert 0 < sum(found["events"].values()) < whole
+            saved += 1
+    assert saved >= 1
 
 
 def windows_of(path: Path, *tables: pa.Table) -> Recording:
