@@ -120,7 +120,7 @@ def _loop(
         after = pos + size
         if kind == 64 and pos >= attrs_from:
             return count, pos, 3
-        if size >= 16 and after <= end and (kind == 66 or kind == 71):
+        if after <= end and ((kind == 66 and size >= 12) or (kind == 71 and size >= 16)):
             more = _u32(data, pos + 8, big) if kind == 66 else _i64(data, pos + 8, big)
             if more < 0 or more > end - after:
                 return count, pos, 1

@@ -109,8 +109,8 @@ def walk(
         if kind == abi.HEADER_ATTR and pos >= attrs_from:
             why = NEW_ATTR
             break
-        if kind in behind and size >= 16 and after <= end:
-            after += behind[kind].unpack_from(buffer, pos + 8)[0]
+        if kind in behind and size >= abi.HEADER_BYTES + behind[kind].size and after <= end:
+            after += behind[kind].unpack_from(buffer, pos + abi.HEADER_BYTES)[0]
         if after > end:
             why = CUT
             break
