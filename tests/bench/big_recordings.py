@@ -21,11 +21,11 @@ from shared_captures import shared
 from fastgup_trace.ingest.trace_dat.container import MAGIC
 from fastgup_trace.ingest.trace_dat.opening import read_container
 
-_GAP_NS = 1_000_000
+_GAP_NS = 10_000_000_000
 
 
 def repeated(source: Path, target: Path, size_bytes: int) -> Path:
-    """Write `target`; the times of each turn begin 1 ms behind the last page of the turn before."""
+    """Write `target`; the times of each turn begin 10 s behind the last page of the turn before, whose records go on."""
     data = _version_6(source)
     container = read_container(source, memoryview(data))
     streams = sorted(container.streams, key=lambda stream: stream.offset)
