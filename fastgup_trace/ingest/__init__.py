@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -23,6 +24,7 @@ from fastgup_trace.ingest import (
     trace_dat,
 )
 from fastgup_trace.ingest.checksum import Checksum
+from fastgup_trace.ingest.merging import SharedProgress, merged
 from fastgup_trace.ingest.parts import Parts, other_types
 from fastgup_trace.ingest.provenance import describe, find_machine
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted
@@ -136,26 +138,35 @@ def ingest(
     format: str | None = None,
     meta: Path | None = None,
     kallsyms: Path | None = None,
+    clock: str | None = None,
     strict: bool = False,
     keep_raw: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Put the tables of a recording into `sink`; returns the provenance, with what lay beside it or in `meta`.
 
+    Several recordings become one (see `merging`); `clock` is that of those that don't tell theirs, or a wrong one.
     `keep_raw` adds the table `raw/EVENT` of all fields for each event. Memory is bounded by the size of a part (see
     `parts`), not by that of the recording.
-    Raises RecordingError for a damaged or unknown recording, UsageError for more than one.
+    Raises RecordingError for a damaged or unknown recording, and for several that do not go together; UsageError for
+    none, and for one that is named twice.
     """
-    if len(paths) != 1:
-        raise UsageError("ingest", "one recording", f"{len(paths)}", "ingest each into a capture of its own")
+    if not paths or len(set(paths)) < len(paths):
+        raise UsageError("ingest", "one recording or several", "none" if not paths else "one that is named twice")
     path = paths[0]
-    chosen = sniff(path) if format is None else find_format(format)
+    formats = [sniff(each) if format is None else find_format(format) for each in paths]
     sidecars = read_sidecars(path.parent if meta is None else meta)
-    symbols = read_kallsyms(kallsyms)
-    with Checksum(path) as checksum:
-        recording = chosen.open(
-            path, wanted=None if keep_raw else wanted(), progress=progress, strict=strict, kallsyms=symbols
-        )
+    symbols, fields = read_kallsyms(kallsyms), None if keep_raw else wanted()
+    with ExitStack() as stack:
+        checksums = [stack.enter_context(Checksum(each)) for each in paths]
+        shared = SharedProgress(progress, paths) if progress else None
+        opened = [
+            chosen.open(
+                each, wanted=fields, progress=shared.of(each) if shared else None, strict=strict, kallsyms=symbols
+            )
+            for each, chosen in zip(paths, formats, strict=True)
+        ]
+        recording = merged(opened, clock)
         rows, leaves = Counter[str](), 0
         with Parts(str(path), timed=recording.unit == "ns", scratch=sink.scratch) as parts:
             read = _read(recording, parts, RawTables(str(path), sink) if keep_raw else None)
@@ -167,9 +178,12 @@ def ingest(
             leaves = sum(leaf_calls(part) for part in parts)
         lost = _lost(recording.losses)
         sink.append("lost", lost)
-        source = {"file": path.name, "sha256": checksum.hex(), "bytes": recording.size_bytes}
+        sources = [
+            {"file": one.path.name, "sha256": checksum.hex(), "bytes": one.size_bytes, "format": one.format}
+            for one, checksum in zip(opened, checksums, strict=True)
+        ]
     return {
-        "recordings": [{**source, "format": recording.format}],
+        "recordings": sources,
         **describe(recording, sidecars, machine),
         "start_ns": read.span_ns[0] if read.span_ns else None,
         "end_ns": read.span_ns[1] if read.span_ns else None,
