@@ -288,8 +288,8 @@ def test_both_walks_find_the_same_in_any_bytes() -> None:
     for _ in range(300):
         data = rng.integers(0, 4, 2000).astype(np.uint8)
         for at in range(0, 1960, 40):
-            kind = int(rng.choice([1, 3, 9, 64, 66, 68, 71, 81], p=[0.1, 0.1, 0.7, 0.02, 0.01, 0.03, 0.01, 0.03]))
-            size = int(rng.choice([40, 80, 7, 16], p=[0.95, 0.03, 0.01, 0.01]))
+            kind = int(rng.choice([1, 3, 9, 64, 66, 68, 71, 81], p=[0.1, 0.1, 0.7, 0.01, 0.005, 0.05, 0.005, 0.03]))
+            size = int(rng.choice([40, 80, 7, 16], p=[0.98, 0.01, 0.005, 0.005]))
             data[at : at + 8] = np.frombuffer(M.pack("IHH", kind, 0, size), np.uint8)
         for byte_order in "<>":
             args = (data, 0, 2000, 2000, byte_order, found, 1000)
