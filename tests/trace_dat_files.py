@@ -189,3 +189,31 @@ class File:
         place = len(data)
         body = b"".join(pack("HI", number, len(value)) + value for number, value in options)
         return data[:patch] + pack("Q", place) + data[patch + 8 :] + section(0, body)
+
+
+def with_options(data: bytes, *options: tuple[int, bytes]) -> bytes:
+    """A little-endian version 7 file of trace-cmd, with further options in the last of its options sections."""
+    behind = data.index(b"\0", data.index(b"\0", 18) + 1) + 1
+    (place,) = struct.unpack_from("<Q", data, behind)
+    while True:
+        number, flags, _, size = struct.unpack_from("<HHIQ", data, place)
+        assert (number, flags) == (0, 0)
+        (following,) = struct.unpack_from("<Q", data, place + 16 + size - 8)
+        if not following:
+            break
+        place = following
+    added = b"".join(struct.pack("<HI", number, len(value)) + value for number, value in options)
+    head = data[:place] + data[place : place + 8] + struct.pack("<Q", size + len(added))
+    return head + added + data[place + 16 :]
+
+
+def time_shift(peer: int, flags: int, cpus: list[list[tuple[int, int, int, int]]], *, fractions: bool = True) -> bytes:
+    """A TIME_SHIFT option: for each CPU its samples of time, offset, scaling and fraction."""
+    data = struct.pack("<QII", peer, flags, len(cpus))
+    for samples in cpus:
+        data += struct.pack("<I", len(samples))
+        for column in range(3):
+            data += b"".join(struct.pack("<q", sample[column]) for sample in samples)
+    if fractions:
+        data += b"".join(struct.pack("<q", sample[3]) for samples in cpus for sample in samples)
+    return data
