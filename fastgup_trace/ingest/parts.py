@@ -1,8 +1,8 @@
 """The wanted records of a recording, gathered into parts: one for most, for a long one as many as memory asks for.
 
-A part has about PART_RECORDS records of its own and margins of the parts beside it: what lies within MARGIN_NS of it,
-at most MARGIN_SHARE of a neighbour. An operation that begins in one part and ends in another is found whole where it
-ends in the margin.
+One with no more than WHOLE_RECORDS is one part. Else a part has about PART_RECORDS of its own, and margins of the
+parts beside it: what lies within MARGIN_NS of it, at most MARGIN_SHARE of a neighbour. An operation that begins in one
+part and ends in another is found whole where it ends in the margin.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from fastgup_trace.errors import RecordingError
 from fastgup_trace.probes.part import FOREVER, Part
 from fastgup_trace.table_files import Aside
 
-PART_RECORDS: Final = 1_000_000
+WHOLE_RECORDS: Final = 800_000
+PART_RECORDS: Final = 500_000
 MARGIN_NS: Final = 2_000_000_000
 MARGIN_SHARE: Final = 0.25
 
@@ -46,11 +47,12 @@ class Parts:
         self, where: str, *, timed: bool = True, scratch: Path | None = None, part_records: int | None = None
     ) -> None:
         self._where, self._timed, self._scratch = where, timed, scratch
+        self._whole_records = part_records or WHOLE_RECORDS
         self._part_records = part_records or PART_RECORDS
         self._folder: TemporaryDirectory[str] | None = None
         self._aside: Aside | None = None
         self._windows = list[Mapping[str, pa.Table]]()
-        self._waiting = 0
+        self._waiting = list[int]()
         self._last = dict[str, pa.Table]()
         self._spans = list[_Span]()
 
@@ -65,25 +67,34 @@ class Parts:
         """Take the records of the next window."""
         tables = {name: table for name, table in window.items() if len(table)}
         records = sum(map(len, tables.values()))
-        if self._waiting and self._waiting + records > self._part_records:
-            if self._aside is None:
-                self._folder = TemporaryDirectory(prefix=".fastgup-trace.", dir=self._scratch)
-                self._aside = Aside(Path(self._folder.name))
-            self._aside.put(self._gathered())
+        room = self._whole_records if self._aside is None else self._part_records
+        if self._waiting and sum(self._waiting) + records > room:
+            self._put_aside()
         self._windows.append(tables)
-        self._waiting += records
+        self._waiting.append(records)
+
+    def _put_aside(self) -> None:
+        """All windows that wait, as parts of the usual size."""
+        if self._aside is None:
+            self._folder = TemporaryDirectory(prefix=".fastgup-trace.", dir=self._scratch)
+            self._aside = Aside(Path(self._folder.name))
+        while self._windows:
+            total = np.cumsum(self._waiting)
+            windows = max(int(np.searchsorted(total, self._part_records, side="right")), 1)
+            self._aside.put(self._gathered(windows))
 
     def complete(self) -> None:
         """All windows were added."""
-        self._last = self._gathered()
+        self._last = self._gathered(len(self._windows))
 
-    def _gathered(self) -> dict[str, pa.Table]:
+    def _gathered(self, windows: int) -> dict[str, pa.Table]:
+        """The first of the windows that wait, as one set of tables."""
         events = dict[str, list[pa.Table]]()
-        for window in self._windows:
+        for window in self._windows[:windows]:
             for name, table in window.items():
                 events.setdefault(name, []).append(table)
-        self._windows, self._waiting = [], 0
-        tables = {name: joined(self._where, name, windows) for name, windows in events.items()}
+        del self._windows[:windows], self._waiting[:windows]
+        tables = {name: joined(self._where, name, found) for name, found in events.items()}
         self._spans.append(_span(tables))
         return tables
 

@@ -16,16 +16,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from shared_captures import shared
 
 from fastgup_trace.ingest.trace_dat.container import MAGIC
 from fastgup_trace.ingest.trace_dat.opening import read_container
 
+# include/linux/ring_buffer.h: enum ring_buffer_type
+_PADDING, _TIME_STAMP = 29, 31
+
 _GAP_NS = 10_000_000_000
 
 
 def repeated(source: Path, target: Path, size_bytes: int) -> Path:
-    """Write `target`; the times of each turn begin 10 s behind the last page of the turn before, whose records go on."""
+    """Write `target`; each turn begins 10 s behind the last page of the turn before, whose records go on."""
     data = _version_6(source)
     container = read_container(source, memoryview(data))
     streams = sorted(container.streams, key=lambda stream: stream.offset)
@@ -42,18 +46,38 @@ def repeated(source: Path, target: Path, size_bytes: int) -> Path:
         place += stream.size * turns
         pages = np.frombuffer(data, np.uint8, stream.size, stream.offset).reshape(-1, page_bytes).copy()
         times = pages[:, :8].view("<u8")
-        parts.append((pages, times))
+        parts.append((pages, times, _stamps(pages)))
         low.append(int(times.min()))
         high.append(int(times.max()))
     step = max(high) - min(low) + _GAP_NS
     with target.open("wb") as file:
         file.write(header)
         file.write(bytes(-len(header) % page_bytes))
-        for pages, times in parts:
+        for pages, times, stamps in parts:
+            words = pages.reshape(-1).view("<u4")
             for _ in range(turns):
                 file.write(pages.tobytes())
                 times += np.uint64(step)
+                value = (words[stamps] >> 5 | words[stamps + 1].astype(np.uint64) << 27) + np.uint64(step)
+                words[stamps] = (value & (1 << 27) - 1) << 5 | _TIME_STAMP
+                words[stamps + 1] = value >> 27
     return target
+
+
+def _stamps(pages: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Where pages have absolute stamps, in words of four bytes: records in the middle may be given one (v5.10)."""
+    found = list[int]()
+    for number, page in enumerate(pages):
+        words = page.view("<u4").tolist()
+        at, end = 4, 4 + (words[2] & (1 << 20) - 1) // 4
+        while at < end:
+            kind, delta = words[at] & 31, words[at] >> 5
+            if kind == _TIME_STAMP:
+                found.append(number * len(words) + at)
+            if kind == _PADDING and delta == 0:
+                break
+            at += 2 if kind > _PADDING else 1 + (kind if 0 < kind < _PADDING else (words[at + 1] + 3) // 4)
+    return np.array(found, np.int64)
 
 
 def _version_6(source: Path) -> bytes:

@@ -23,6 +23,7 @@ FAR = {("k313-rfcv2-unmap-big-mt", "freed_ns")}
 
 def in_parts(path: Path, records: int, monkeypatch: pytest.MonkeyPatch) -> Capture:
     monkeypatch.setattr(windows, "WINDOW_BYTES", 1 << 18)
+    monkeypatch.setattr(parts_module, "WHOLE_RECORDS", records)
     monkeypatch.setattr(parts_module, "PART_RECORDS", records)
     monkeypatch.setattr(parts_module, "MARGIN_SHARE", 1.0)
     monkeypatch.setattr(parts_module, "MARGIN_NS", 10**11)
