@@ -1,6 +1,7 @@
 # make demo   a real recording goes in, an HTML report comes out: demo/report.html
 # make test   lint, types, import layers and the whole test suite
 # make lint   the first three alone
+# make bench  ratios against trace-cmd, perf and others on the same files; minutes, and on idle cores only
 # make clean  everything that these made
 #
 # The first run makes an environment in .venv and installs the project and what it needs; a later run only checks it.
@@ -16,7 +17,7 @@ KEY := $(CURDIR) $(shell cksum < pyproject.toml)
 
 unexport PYTHONPATH PYTHONHOME
 .DELETE_ON_ERROR:
-.PHONY: demo test lint clean environment installed installed-dev
+.PHONY: demo test lint bench clean environment installed installed-dev
 
 demo: installed
 	$(FASTGUP) ingest dataset:$(DATASET) -o demo/capture --force
@@ -33,6 +34,9 @@ lint: installed-dev
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) -c 'from importlinter.cli import lint_imports_command as check; check()' --no-logo
+
+bench: installed-dev
+	$(PY) -m pytest -m benchmark tests/bench -s
 
 # Whatever is in .venv is used where it works, and made anew where it is missing, broken, copied or too old.
 environment:
