@@ -22,12 +22,12 @@ _TAILS = tuple(
     re.compile(rb"(.*)" + tail + rb"$")
     for tail in (_HEX16 + rb" " + _HEX16 + rb"(?: [^ ].*)?", rb" " + _HEX16 + rb"(?: [^ ].*)?", _HEX16)
 )
-_TAIL_LINES = 1000
+TAIL_LINES = 1000
 
 
 def find_tail(bodies: Sequence[bytes]) -> re.Pattern[bytes] | None:
     """What every one of some tracepoints' bodies ends in: addr and ip, ip, addr, or (None) nothing."""
-    few = bodies[:_TAIL_LINES]
+    few = bodies[:TAIL_LINES]
     for tail in _TAILS:
         if few and all(tail.match(body) for body in few):
             return tail
@@ -86,7 +86,7 @@ _RECORDS: dict[bytes, tuple[re.Pattern[bytes], str]] = {
     b"PERF_RECORD_LOST": (re.compile(rb" lost (\d{1,19})$"), "lost"),
     b"PERF_RECORD_LOST_SAMPLES": (re.compile(rb" lost (\d{1,19})"), "lost"),
 }
-LOST = ("PERF_RECORD_LOST", "PERF_RECORD_LOST_SAMPLES")
+LOST = (b"PERF_RECORD_LOST", b"PERF_RECORD_LOST_SAMPLES")
 
 
 def _protection(word: bytes) -> int:

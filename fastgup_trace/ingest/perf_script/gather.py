@@ -7,36 +7,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from fastgup_trace.ingest.ftrace_text.graph import Calls
-from fastgup_trace.ingest.ftrace_text.lines import Int64s, Lines
+from fastgup_trace.ingest.ftrace_text.lines import Records
+from fastgup_trace.ingest.ftrace_text.spans import Int64s, Spans
 from fastgup_trace.ingest.ftrace_text.window import Gatherer
-from fastgup_trace.ingest.perf_script.bodies import LOST, Fields, find_tail, record_fields, sample_fields, without_tail
+from fastgup_trace.ingest.perf_script.bodies import (
+    LOST,
+    TAIL_LINES,
+    Fields,
+    find_tail,
+    record_fields,
+    sample_fields,
+    without_tail,
+)
 from fastgup_trace.ingest.perf_script.lines import Heads
-from fastgup_trace.ingest.records import Loss, wanted_fields
+from fastgup_trace.ingest.records import Loss
 
 NO_RECORD = "the line is no record"
+SPACE = 32
 OTHER_SHAPE = "{}: fields in a shape that is not known"
-
-
-def add_typed(gatherer: Gatherer, name: str, columns: tuple[Int64s, ...], fields: Callable[[], Fields]) -> None:
-    """Add records of one event: their (time, position, cpu, pid, flags), and their fields as Arrow arrays.
-
-    `fields` is called if the event is wanted.
-    """
-    size = len(columns[0])
-    gatherer.counts[name] += size
-    gathered = gatherer._place(name, columns)
-    if gathered is None:
-        return
-    _, only = wanted_fields(gatherer.wanted, name)
-    rows = np.arange(size, dtype=np.int64)
-    for column, values in fields().items():
-        if only is None or column in only or column.removesuffix(".sym") in only:
-            gathered.add_words(column, "number", rows, values)
-    gathered.size += size
 
 
 @dataclass
@@ -53,69 +44,70 @@ class Taker:
 
     def take(self, heads: Heads) -> None:
         """Add the records of a block."""
-        size = len(heads.names)
-        traced = np.array(heads.traced, bool)
-        bodies = heads.bodies
-        if traced.any():
-            rows = np.flatnonzero(traced).tolist()
-            cut = [bodies[row] for row in rows]
-            if not self.tail_known:
-                self.tail, self.tail_known = find_tail(cut), True
-            if self.tail:
-                for row, body in zip(rows, without_tail(cut, self.tail), strict=True):
-                    bodies[row] = body
-        positions = self.gatherer.position + 2 * np.arange(size, dtype=np.int64)
-        flags = np.full(size, -1, np.int64)
-        keys = [name + b": " if is_traced else b"" for name, is_traced in zip(heads.names, heads.traced, strict=True)]
-        lines = Lines(heads.ts_ns, heads.cpu, heads.tid, flags, keys, [body.lstrip() for body in bodies], [], set(), 9)
-        self.gatherer.add(lines, Calls())
         if heads.others:
             self.gatherer.undecodable[NO_RECORD] += len(heads.others)
-        groups: dict[bytes, list[int]] = {}
-        for row in np.flatnonzero(~traced).tolist():
-            groups.setdefault(heads.names[row], []).append(row)
-        for name, at in groups.items():
-            picked = np.array(at, np.int64)
-            columns = tuple(c[picked] for c in (heads.ts_ns, positions, heads.cpu, heads.tid, flags))
-            self._add_untraced(name, columns, [bodies[row] for row in at], heads.period[picked], heads.untimed[picked])
+        if not len(heads):
+            return
+        keys = [name + b": " if traced else b"" for name, traced in zip(heads.names, heads.traced, strict=True)]
+        flags = np.full(len(heads), -1, np.int64)
+        bodies = self._bodies(heads)
+        records = Records(heads.ts_ns, heads.cpu, heads.tid, flags, heads.codes, keys, bodies, [], [], 9)
+        self.gatherer.add(records, Calls())
+        for code, (name, traced) in enumerate(zip(heads.names, heads.traced, strict=True)):
+            if not traced:
+                rows = np.flatnonzero(heads.codes == code)
+                self.gatherer.add_fields(name.decode("utf-8", "replace"), rows, self._fields(name, rows, heads))
         self._find_losses(heads)
 
-    def _add_untraced(
-        self,
-        name: bytes,
-        columns: tuple[Int64s, ...],
-        bodies: list[bytes],
-        period: Int64s,
-        untimed: npt.NDArray[np.bool_],
-    ) -> None:
-        event = name.decode("utf-8", "replace")
+    def _bodies(self, heads: Heads) -> Spans:
+        """The bodies, of tracepoints without spaces before (-F flags) and the sample's addresses behind them."""
+        traced = np.array(heads.traced, bool)[heads.codes]
+        rows = np.flatnonzero(traced)
+        if not self.tail_known and len(rows):
+            self.tail, self.tail_known = find_tail(heads.bodies.take(rows[:TAIL_LINES]).tolist()), True
+        begin, end = heads.bodies.begin.copy(), heads.bodies.end.copy()
+        if self.tail and len(rows):
+            cut = without_tail(heads.bodies.take(rows).tolist(), self.tail)
+            end[rows] = begin[rows] + np.array([len(body) for body in cut], np.int64)
+        text = np.frombuffer(heads.bodies.text, np.uint8)
+        while len(rows := rows[begin[rows] < end[rows]]) and len(rows := rows[text[begin[rows]] == SPACE]):
+            begin[rows] += 1
+        return Spans(heads.bodies.text, begin, end)
+
+    def _fields(self, name: bytes, rows: Int64s, heads: Heads) -> Callable[[], Fields]:
+        """The fields of the untraced records at `rows`, when they are asked for."""
 
         def fields() -> Fields:
+            bodies = heads.bodies.take(rows).tolist()
             if name.startswith(b"PERF_RECORD_"):
                 found, misfits = record_fields(name, bodies)
-                found["synthesized"] = pa.array(untimed.astype(np.uint8))
+                found["synthesized"] = pa.array(heads.untimed[rows].astype(np.uint8))
             else:
                 found, misfits = sample_fields(bodies)
+                period = heads.period[rows]
                 if (period >= 0).any():
                     found = {"period": pa.array(period.astype(np.uint64), mask=period < 0), **found}
             if misfits:
-                self.gatherer.undecodable[OTHER_SHAPE.format(event)] += misfits
+                self.gatherer.undecodable[OTHER_SHAPE.format(name.decode("utf-8", "replace"))] += misfits
             return found
 
-        add_typed(self.gatherer, event, columns, fields)
+        return fields
 
     def _find_losses(self, heads: Heads) -> None:
         """PERF_RECORD_LOST is written with the first record that finds room again: the loss lies before it."""
         ts, cpu = heads.ts_ns, heads.cpu
-        if self.first_ns is None and len(ts):
+        if self.first_ns is None:
             self.first_ns = int(ts[0])
-        lost = [row for row, name in enumerate(heads.names) if name.decode("latin-1") in LOST]
-        for row in lost:
-            number, end = int(cpu[row]), int(ts[row])
-            before = np.flatnonzero(cpu[:row] == number)
-            start = int(ts[before[-1]]) if len(before) else self.cpu_ns.get(number, self.first_ns or 0)
-            fields, _ = record_fields(heads.names[row], [heads.bodies[row]])
-            count = fields["lost"][0].as_py() if "lost" in fields else None
-            self.losses.append(Loss(number, min(start, end), end, count))
-        for number in np.unique(cpu).tolist():
-            self.cpu_ns[number] = int(ts[np.flatnonzero(cpu == number)[-1]])
+        for code in [code for code, name in enumerate(heads.names) if name in LOST]:
+            rows = np.flatnonzero(heads.codes == code)
+            fields, _ = record_fields(heads.names[code], heads.bodies.take(rows).tolist())
+            counts = fields["lost"].to_pylist() if "lost" in fields else [None] * len(rows)
+            for row, count in zip(rows.tolist(), counts, strict=True):
+                number, end = int(cpu[row]), int(ts[row])
+                before = np.flatnonzero(cpu[:row] == number)
+                start = int(ts[before[-1]]) if len(before) else self.cpu_ns.get(number, self.first_ns)
+                self.losses.append(Loss(number, min(start, end), end, count))
+        last = np.full(int(cpu.max()) + 2, -1, np.int64)
+        last[cpu + 1] = np.arange(len(cpu))  # Of several the last stays.
+        for row in last[last >= 0].tolist():
+            self.cpu_ns[int(cpu[row])] = int(ts[row])

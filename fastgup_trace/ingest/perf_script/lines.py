@@ -11,12 +11,14 @@ Order and widths: process_event and perf_sample__fprintf_start in tools/perf/bui
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from fastgup_trace.ingest.ftrace_text.lines import Int64s, nanoseconds
+from fastgup_trace.ingest.ftrace_text.lines import nanoseconds
+from fastgup_trace.ingest.ftrace_text.spans import Int64s, Spans, spans_of
 
 _HEAD = (
     rb"^[ \t]*+(?:(\S[^\n]{0,40}?)[ \t]+)??(-?\d{1,10})(?:/(-?\d{1,10}))?[ \t]+"  # comm, pid or tid, tid
@@ -37,7 +39,9 @@ BARE_HEAD = re.compile(_NO_TASK + _REST, re.MULTILINE)
 _LINE = re.compile(HEAD.pattern + rb"|^(.+)$", re.MULTILINE)
 _BARE_LINE = re.compile(BARE_HEAD.pattern + rb"|^(.+)$", re.MULTILINE)
 
-_INT32_MAX, _INT64_MAX = 2**31 - 1, 2**63 - 1
+INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
+COMM_MAX = 41
+_RECORD = b"PERF_RECORD_"
 _MODIFIERS = frozenset("ukhIGHpPSDWeRb")
 """What may follow an event's name behind a colon (parse-events.l): `cycles:ppp` has no system, `sched:x` has."""
 _SOFTWARE = {
@@ -101,17 +105,50 @@ class Heads:
     period: Int64s
     untimed: npt.NDArray[np.bool_]
     """Whether the time is 0: records that perf made up, at its start, of what was there before."""
+    codes: npt.NDArray[np.int32]
+    """The event of each, as a number of `names`."""
     names: list[bytes]
-    """Event, without its system, or PERF_RECORD_*."""
+    """Event, without its system, or PERF_RECORD_*; one may be there more than once."""
     traced: list[bool]
-    """Whether the event has a system: a tracepoint or probe, which prints fields of its own."""
-    bodies: list[bytes]
+    """Whether the event of `names` had a system: a tracepoint or probe, which prints fields of its own."""
+    bodies: Spans
     others: list[tuple[int, bytes]]
     """Lines that are no records, each with the number of records before it."""
     comms: dict[int, bytes]
-    """The last comm of each thread."""
     tgids: dict[int, int]
-    fraction_digits: int
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+
+Task = tuple[bytes, bytes, bytes]
+"""(comm, pid or tid, tid) as written; the last is empty where there is one number."""
+_TASK = re.compile(rb"(?:(\S.*?)[ \t]+)??(-?\d{1,10})(?:/(-?\d{1,10}))?$", re.DOTALL)
+
+
+def task_of(text: bytes) -> Task:
+    """`perf 11/12` in its parts."""
+    found = _TASK.match(text)
+    return (found[1] or b"", found[2], found[3] or b"") if found else (b"", b"", b"")
+
+
+def who_is_who(tasks: Iterable[Task]) -> tuple[dict[int, bytes], dict[int, int]]:
+    """The comm and the process of each thread, of several the last that is new."""
+    comms: dict[int, bytes] = {}
+    tgids: dict[int, int] = {}
+    for comm, pid, tid in dict.fromkeys(tasks):
+        thread = _integer(tid or pid, INT32_MAX)
+        if thread >= 0 and comm:
+            comms[thread] = comm
+        if tid and thread >= 0 and _integer(pid, INT32_MAX) >= 0:
+            tgids[thread] = _integer(pid, INT32_MAX)
+    return comms, tgids
+
+
+def split_names(names: Sequence[bytes]) -> tuple[list[bytes], list[bool]]:
+    """`split_name` of each."""
+    split = [split_name(name) for name in names]
+    return [name for name, _ in split], [traced for _, traced in split]
 
 
 def split_name(name: bytes) -> tuple[bytes, bool]:
@@ -119,7 +156,14 @@ def split_name(name: bytes) -> tuple[bytes, bool]:
     system, colon, event = name.partition(b":")
     if system in _SOFTWARE:
         return _SOFTWARE[system], False
-    if not colon or not event or b"/" in name or system == b"mem" or set(event.decode("latin-1")) <= _MODIFIERS:
+    if (
+        not colon
+        or not event
+        or b"/" in name
+        or system == b"mem"
+        or name.startswith(_RECORD)
+        or set(event.decode("latin-1")) <= _MODIFIERS
+    ):
         return name, False
     return event, True
 
@@ -134,33 +178,36 @@ def parse_lines(text: bytes, header: Header, bare: bool = False) -> Heads:
             records.append(row)
         elif not header.take(row[10]):
             others.append((len(records), row[10]))
-    if not records:
-        none = np.empty(0, np.int64)
-        return Heads(none, none, none, none, none == 0, [], [], [], others, {}, {}, 0)
-    comms, pids, tids, cpus, seconds, fractions, periods, sideband, events, bodies, _ = zip(*records, strict=True)
-    if any(len(fraction) < 6 for fraction in fractions):
-        # simpleperf (Android) prints microseconds without their leading zeros.
-        fractions = tuple(fraction.zfill(6) for fraction in fractions)
-    ts_ns, digits = nanoseconds(seconds, fractions)
-    threads = [tid or pid for pid, tid in zip(pids, tids, strict=True)]
-    split = {name: split_name(name) for name in set(events)}
-    tid = _integers(threads, _INT32_MAX)
+    comms, pids, tids, cpus, seconds, fractions, periods, sideband, events, bodies, _ = (
+        zip(*records, strict=True) if records else [()] * 11
+    )
+    # simpleperf (Android) prints microseconds without their leading zeros.
+    ts_ns, _ = nanoseconds(seconds, [word.zfill(6) for word in fractions])
+    numbers: dict[bytes, int] = {}
+    words = [record or event for record, event in zip(sideband, events, strict=True)]
+    codes = np.fromiter((numbers.setdefault(word, len(numbers)) for word in words), np.int32, len(words))
+    names, traced = split_names(list(numbers))
+    who, processes = who_is_who(zip(comms, pids, tids, strict=True))
     return Heads(
-        ts_ns,
-        _integers(cpus, _INT32_MAX),
-        tid,
-        _integers(periods, _INT64_MAX),
-        ts_ns == 0,
-        [record or split[event][0] for record, event in zip(sideband, events, strict=True)],
-        [split[event][1] and not record for record, event in zip(sideband, events, strict=True)],
-        list(bodies),
-        others,
-        {int(tid): comm for tid, comm in dict(zip(threads, comms, strict=True)).items() if comm and tid[:1].isdigit()},
-        {int(tid): int(pid) for pid, tid in set(zip(pids, tids, strict=True)) if tid[:1].isdigit() and pid[:1] != b"-"},
-        digits,
+        ts_ns=ts_ns,
+        cpu=_integers(cpus, INT32_MAX),
+        tid=_integers([tid or pid for pid, tid in zip(pids, tids, strict=True)], INT32_MAX),
+        period=_integers(periods, INT64_MAX),
+        untimed=ts_ns == 0,
+        codes=codes,
+        names=names,
+        traced=traced,
+        bodies=spans_of(bodies),
+        others=others,
+        comms=who,
+        tgids=processes,
     )
 
 
-def _integers(words: tuple[bytes, ...] | list[bytes], most: int) -> Int64s:
-    values = {word: min(int(word), most) if word else -1 for word in set(words)}
+def _integer(word: bytes, most: int) -> int:
+    return max(min(int(word), most), -1) if word else -1
+
+
+def _integers(words: Sequence[bytes], most: int) -> Int64s:
+    values = {word: _integer(word, most) for word in set(words)}
     return np.array([values[word] for word in words], np.int64)
