@@ -18,7 +18,9 @@ from fastgup_trace.ingest.perf_data import abi
 from fastgup_trace.ingest.perf_data.stream import Stretch
 from fastgup_trace.ingest.perf_data.walk import NO_TIME, Records, joined, moved
 
-WINDOW_RECORDS: Final = 1 << 20
+WINDOW_RECORDS: Final = 1 << 17
+"""With their data about as much as a CPU's cache holds: each field is a pass over all of it."""
+
 WAITING_RECORDS_MAX: Final = 1 << 22
 """Without rounds all records wait; from so many on the older half of them goes, whatever may follow."""
 

@@ -16,7 +16,7 @@ from fastgup_trace.ingest.perf_data.attrs import Layouts, layouts
 from fastgup_trace.ingest.perf_data.header import Header, read_own
 from fastgup_trace.ingest.perf_data.walk import BAD_SIZE, CUT, NEW_ATTR, Records, Walk, joined, moved, walk
 
-STRETCH_BYTES: Final = 16 << 20
+STRETCH_BYTES: Final = 8 << 20
 UNPACKED_BYTES_MAX: Final = 1 << 28
 """No packed record unpacks to more: it held what was in a ring buffer, 512 KB unless asked for."""
 

@@ -180,7 +180,7 @@ class Decoder:
             known = (tid > 0) & (tid < _PIDS) & (pid > 0)
             self._tgids[tid[known]] = pid[known]
             if kind == abi.COMM:
-                comms = sideband.texts(data, place + 16, place + size)
+                comms = sideband.texts(data, place + 16, place + size).to_pylist()
                 self.comms.update(
                     (thread, comm) for thread, comm in zip(tid.tolist(), comms, strict=True) if thread > 0
                 )
