@@ -29,7 +29,7 @@ NO_TIME = '"ts" is not an integer of nanoseconds'
 CUT = "the text ends inside a line"
 ANY_CPU = -1
 
-_COMMON = ("ts", "event", "cpu", "pid", "tid", "tgid", "comm")
+_COMMON = ("cpu", "pid", "tid", "tgid", "comm")
 _TIME_MAX = 1 << 62
 _PID_MAX = 2**31 - 1
 _OPENING_BYTES = 1 << 16
@@ -126,50 +126,68 @@ class _Reader:
 
     def take(self, text: bytes) -> None:
         """Add the records of some lines."""
-        batches: dict[str, Batch] = {}
         bad: Counter[str] = Counter()
         if not self.position:
             text = _BANNER.sub(b"", text)
+        batches: dict[str, Batch] = {}
         for found in _objects(text.decode("utf-8", "replace"), bad):
             if "event" not in found and _is_wrapped(found):
                 self.wrapped = True
                 for inner in self._unwrapped(found, bad):
-                    self._record(inner, batches, bad)
+                    self._sort_in(inner, batches, bad)
             else:
-                self._record(found, batches, bad)
+                self._sort_in(found, batches, bad)
+        who: dict[int, tuple[int, str]] = {}
         for event, batch in batches.items():
-            self.windows.add(event, batch)
+            self._add(event, batch, who)
+        for thread, (_, comm) in who.items():
+            self.comms[thread] = comm
         self.windows.undecodable.update(bad)
 
-    def _record(self, found: dict[str, Any], batches: dict[str, Batch], bad: Counter[str]) -> None:
-        event, ts_ns = found.pop("event", None), found.pop("ts", None)
+    def _sort_in(self, found: dict[str, Any], batches: dict[str, Batch], bad: Counter[str]) -> None:
+        event, ts_ns = found.get("event"), found.get("ts")
         if type(event) is not str or not event or len(event) > 128:
             bad[NO_EVENT] += 1
-            return
-        if type(ts_ns) is not int or not -_TIME_MAX < ts_ns < _TIME_MAX:
+        elif type(ts_ns) is not int or not -_TIME_MAX < ts_ns < _TIME_MAX:
             bad[NO_TIME] += 1
-            return
-        cpu, pid, tid, tgid, comm = (
-            found.pop(f"common_{key}" if f"common_{key}" in found else key, None) for key in _COMMON[2:]
-        )
+        else:
+            batch = batches.get(event)
+            if batch is None:
+                batch = batches[event] = Batch()
+            batch.ts_ns.append(ts_ns)
+            batch.position.append(self.position)
+            batch.rows.append(found)
+            self.position += 1
+            self.last_ns = ts_ns
+
+    def _add(self, event: str, batch: Batch, who: dict[int, tuple[int, str]]) -> None:
+        """Hand a batch on, its common columns apart; `who` gets the last comm of each thread and where it stands."""
+        rows = batch.rows
+        names = dict.fromkeys(name for keys in dict.fromkeys(map(tuple, rows)) for name in keys)
+
+        def common(key: str) -> list[Any] | None:
+            if f"common_{key}" in names:
+                return [row.get(f"common_{key}", row.get(key)) for row in rows]
+            return [row.get(key) for row in rows] if key in names else None
+
+        cpu, pid, tid, tgid, comm = (common(key) for key in _COMMON)
         if tid is not None:
-            pid, tgid = tid, pid if tgid is None else tgid
-        thread = pid if type(pid) is int and 0 <= pid <= _PID_MAX else -1
-        if thread >= 0:
-            if type(comm) is str and comm:
-                self.comms[thread] = comm[:64]
-            if type(tgid) is int and 0 <= tgid <= _PID_MAX:
-                self.tgids[thread] = tgid
-        batch = batches.get(event)
-        if batch is None:
-            batch = batches[event] = Batch()
-        batch.ts_ns.append(ts_ns)
-        batch.position.append(self.position)
-        batch.cpu.append(cpu if type(cpu) is int and 0 <= cpu <= _PID_MAX else -1)
-        batch.pid.append(thread)
-        batch.fields.append(found)
-        self.position += 1
-        self.last_ns = ts_ns
+            none = [None] * len(rows)
+            pid, tgid = pid or none, tgid or none
+            tgid = [p if t is not None and g is None else g for p, t, g in zip(pid, tid, tgid, strict=True)]
+            pid = [p if t is None else t for p, t in zip(pid, tid, strict=True)]
+        batch.cpu, batch.pid = _numbers(cpu, len(rows)), _numbers(pid, len(rows))
+        if comm is not None:
+            for thread, position, name in zip(batch.pid, batch.position, comm, strict=True):
+                if thread >= 0 and type(name) is str and name and who.get(thread, (-1, ""))[0] < position:
+                    who[thread] = position, name[:64]
+        if tgid is not None:
+            self.tgids.update(
+                {t: g for t, g in zip(batch.pid, _numbers(tgid, len(rows)), strict=True) if min(t, g) >= 0}
+            )
+        taken = {key if f"common_{key}" not in names else f"common_{key}" for key in _COMMON}
+        batch.names = [name for name in names if name not in taken and name not in {"ts", "event"}]
+        self.windows.add(event, batch)
 
     def _unwrapped(self, found: dict[str, Any], bad: Counter[str]) -> Iterator[dict[str, Any]]:
         """What bpftrace -f json wraps: `printf` in {"type", "data"}; lost events become a loss, of any CPU."""
@@ -181,6 +199,13 @@ class _Reader:
             self.losses.append(Loss(ANY_CPU, self.last_ns, self.last_ns, count if type(count) is int else None))
         elif kind != "attached_probes":
             bad[f"bpftrace's {str(kind)[:32]!r} is no record"] += 1
+
+
+def _numbers(values: list[Any] | None, size: int) -> list[int]:
+    """CPUs or threads; -1 for what is none."""
+    if values is None:
+        return [-1] * size
+    return [value if type(value) is int and 0 <= value <= _PID_MAX else -1 for value in values]
 
 
 def _is_wrapped(found: dict[str, Any]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,13 +24,14 @@ _EVENTS_MAX = 10_000
 
 @dataclass
 class Batch:
-    """Records of one event: their common columns (-1: not told), and as dicts their own fields."""
+    """Records of one event: the objects, their common columns (-1: not told), and which keys are the event's fields."""
 
     ts_ns: list[int] = field(default_factory=list)
     position: list[int] = field(default_factory=list)
     cpu: list[int] = field(default_factory=list)
     pid: list[int] = field(default_factory=list)
-    fields: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -72,22 +72,21 @@ class Windows:
         self.rows += size
         is_wanted, only = wanted_fields(self.wanted, event)
         if is_wanted:
-            for name in self._names(event, known, batch.fields):
+            for name in self._names(event, known, batch):
                 if only is None or name in only:
-                    values = [fields.get(name) for fields in batch.fields]
+                    values = [row.get(name) for row in batch.rows]
                     for column, array in self.kinds.columns(event, name, values).items():
                         gathered.columns.setdefault(column, []).append((gathered.size, array))
         gathered.size += size
 
-    def _names(self, event: str, known: set[str], rows: Sequence[dict[str, Any]]) -> list[str]:
-        """The fields that some rows have, but of an event not more than some."""
-        names = list(dict.fromkeys(name for keys in dict.fromkeys(map(tuple, rows)) for name in keys))
-        new = [name for name in names if name not in known]
+    def _names(self, event: str, known: set[str], batch: Batch) -> list[str]:
+        """The fields of a batch, but of an event not more than some."""
+        new = [name for name in batch.names if name not in known]
         left_out = set(new[_FIELDS_MAX - len(known) :])
         known.update(set(new) - left_out)
         if left_out:
-            self.undecodable[TOO_MANY_FIELDS.format(event)] += sum(not left_out.isdisjoint(row) for row in rows)
-        return [name for name in names if name not in left_out]
+            self.undecodable[TOO_MANY_FIELDS.format(event)] += sum(not left_out.isdisjoint(row) for row in batch.rows)
+        return [name for name in batch.names if name not in left_out]
 
     def flush(self) -> Window:
         """The window of all that was added since the last one."""
