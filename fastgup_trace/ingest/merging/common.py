@@ -1,8 +1,9 @@
-"""What several recordings have in common: an event of theirs is counted once, taken from the one named first.
+"""What several recordings have in common: an event that more than one saw is counted once, of the one named first.
 
-A recording is taken to have an event of a thread on a CPU from the first such record that is in it until its end.
-Before and behind, and for what it does not have (other threads, where only one process was recorded), the record is
-taken from the next. A record that has no CPU, or no thread, is compared by what it has. A stack goes with its record.
+Two records are of one event where its name, CPU and thread are the same and their times within TOLERANCE_NS, one of
+the one recording with one of the other. What a recording named before does not have is taken from the next: before it
+began and after its end, what it lost, what it did not record. A record without CPU, or without thread, is compared by
+what it has. A stack goes with its record.
 """
 
 from __future__ import annotations
@@ -16,40 +17,12 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from fastgup_trace.ingest.merging.offsets import Offset
+from fastgup_trace.ingest.merging.pairs import TOLERANCE_NS, Ints, Pool, keys_of
 from fastgup_trace.ingest.records import Window
 
-TOLERANCE_NS: Final = 1_000_000
-"""Two recordings' stamps of one event lie closer together: tracers are called one after the other."""
-
-Ints = NDArray[np.int64]
-_PID: Final = 0xFFFFFFFF
 _NONE: Final = np.empty(0, np.int64)
-
-
-@dataclass
-class _Seen:
-    """Since when a recording has an event, by CPU and thread."""
-
-    keys: Ints = field(default_factory=lambda: _NONE)
-    first_ns: Ints = field(default_factory=lambda: _NONE)
-    mask: int = -1
-    """The bits of a key that are known."""
-
-    def add(self, keys: Ints, ts: Ints) -> None:
-        self.mask &= _mask(keys)
-        self.keys, at = np.unique(np.concatenate([self.keys, keys]), return_index=True)
-        self.first_ns = np.concatenate([self.first_ns, ts])[at]
-
-    def since(self, keys: Ints) -> tuple[NDArray[np.bool_], Ints]:
-        """Whether these were seen, and since when."""
-        mask = self.mask & _mask(keys)
-        order = np.argsort(self.first_ns, kind="stable")
-        known, at = np.unique(self.keys[order] & mask, return_index=True)
-        place = np.minimum(np.searchsorted(known, keys & mask), len(known) - 1)
-        return known[place] == keys & mask, self.first_ns[order][at][place]
 
 
 @dataclass
@@ -57,21 +30,28 @@ class _One:
     """What is known of one recording so far."""
 
     path: Path
-    first_ns: int | None = None
-    last_ns: int | None = None
-    done: bool = False
-    seen: dict[str, _Seen] = field(default_factory=dict)
-    not_decoded: list[tuple[int | None, int | None, Counter[str]]] = field(default_factory=list)
-    """Of each window: where it begins and ends, and how many records of it are in no table."""
+    span: tuple[int, int] | None = None
+    """The times of its first and last record."""
+    pools: dict[str, Pool] = field(default_factory=dict)
+    not_decoded: list[tuple[tuple[int, int] | None, Counter[str]]] = field(default_factory=list)
+    """Of each window: where it lies, and how many records of it are in no table."""
     dropped: deque[Ints] = field(default_factory=lambda: deque(maxlen=2))
     """`common_seq` of what was left out of the last two stretches: a stack may lie in the one behind its record's."""
 
-    def counted(self, event: str, begin: int | None, end: int | None) -> bool:
-        """Whether a window of that time has the event, decoded or not; a window without times may be of any."""
+    def shared_with(self, other: _One) -> tuple[int, int] | None:
+        """The time in which the other may have the same records; None if one ends before the other begins.
+
+        Two halves of one recording have nothing in common, however near they are.
+        """
+        if self.span is None or other.span is None or other.span[1] < self.span[0] or self.span[1] < other.span[0]:
+            return None
+        return self.span[0] - TOLERANCE_NS, self.span[1] + TOLERANCE_NS
+
+    def lacks(self, event: str, span: tuple[int, int] | None) -> bool:
+        """Whether a window of that time has records of the event in no table; one without times may be of any."""
         return any(
-            event in counts
-            and (begin is None or until is None or end is None or since is None or (begin <= until and since <= end))
-            for since, until, counts in self.not_decoded
+            event in counts and (span is None or there is None or (span[0] <= there[1] and there[0] <= span[1]))
+            for there, counts in self.not_decoded
         )
 
 
@@ -82,87 +62,94 @@ class Common:
         self._all = [_One(path) for path in paths]
         self._offsets = dict[tuple[int, int], Offset]()
         self._dropped = dict[str, Counter[int]]()
-        self._owner = dict[str, int]()
+        self._from = dict[str, int]()
 
     def learn(self, number: int, window: Window | None) -> None:
         """Look at a recording's next window before anything of it is taken; None: there is no more."""
-        one = self._all[number]
         if window is None:
-            one.done = True
             return
-        begin, end = one.last_ns, one.last_ns
+        one = self._all[number]
+        # A window without decoded records follows the one before it.
+        span = None if one.span is None else (one.span[1], one.span[1])
         counts = Counter(window.counts)
         for event, table in window.events.items():
             counts[event] -= len(table)
             if len(table):
-                keys, ts = _keys(table), table["common_ts_ns"].to_numpy()
-                if "of_seq" not in table.schema.names:
-                    one.seen.setdefault(event, _Seen()).add(keys, ts)
-                begin = int(ts[0]) if begin is None else min(begin, int(ts[0]))
-                end = int(ts[-1]) if end is None else max(end, int(ts[-1]))
-        one.first_ns = begin if one.first_ns is None else one.first_ns
-        one.last_ns = end
-        one.not_decoded.append((begin, end, +counts))
+                ts = table["common_ts_ns"].to_numpy()
+                span = _wider(span, int(ts[0]), int(ts[-1]))
+                if number + 1 < len(self._all) and not _is_stack(table):
+                    one.pools.setdefault(event, Pool()).add(keys_of(table), ts)
+        if span is not None:
+            one.span = _wider(one.span, *span)
+        one.not_decoded.append((span, +counts))
 
-    def without_doubles(self, taken: Sequence[dict[str, pa.Table]]) -> list[dict[str, pa.Table]]:
-        """Of each recording the records of a stretch that no recording before it has."""
-        kept = [taken[0]]
-        for number, events in enumerate(taken[1:], 1):
-            one, mine, dropped = self._all[number], dict[str, pa.Table](), [_NONE]
-            for event, table in events.items():
-                if "of_seq" not in table.schema.names:
-                    owner = self._owners(number, event, table)
-                    if (owner >= 0).any():
-                        self._note(number, event, table, owner, taken)
-                        dropped.append(table["common_seq"].to_numpy()[owner >= 0])
-                        table = table.filter(pa.array(owner < 0))
-                mine[event] = table
-            one.dropped.append(np.concatenate(dropped))
-            gone = pa.array(np.concatenate(one.dropped))
-            for event, table in mine.items():
-                if "of_seq" in table.schema.names and len(gone):
-                    mine[event] = table.filter(pc.invert(pc.is_in(table["of_seq"], gone)))
-            kept.append(mine)
+    def without_doubles(self, taken: Sequence[dict[str, pa.Table]], until_ns: int) -> list[dict[str, pa.Table]]:
+        """Of each recording the records of a stretch that ends at `until_ns`, without those that one before it has.
+
+        Raises RecordingError once enough common events say that the clocks do not agree.
+        """
+        kept = [self._alone(number, events) for number, events in enumerate(taken)]
+        for one in self._all:
+            for pool in one.pools.values():
+                pool.forget(until_ns)
         return kept
 
-    def _owners(self, number: int, event: str, table: pa.Table) -> Ints:
-        """Which recording named before has each of these records; -1: none."""
-        owner = np.full(len(table), -1)
-        keys, ts = _keys(table), table["common_ts_ns"].to_numpy()
-        for other in reversed(range(number)):
-            one = self._all[other]
-            if event in one.seen and one.first_ns is not None and one.last_ns is not None:
-                seen, since = one.seen[event].since(keys)
-                seen &= ts >= np.maximum(since - TOLERANCE_NS, one.first_ns)
-                owner[seen & (ts <= one.last_ns) if one.done else seen] = other
-        return owner
+    def _alone(self, number: int, events: dict[str, pa.Table]) -> dict[str, pa.Table]:
+        dropped, mine = [_NONE], dict[str, pa.Table]()
+        for event, table in events.items():
+            if not _is_stack(table):
+                doubles = self._doubles(number, event, table)
+                if doubles.any():
+                    dropped.append(table["common_seq"].to_numpy()[doubles])
+                    table = table.filter(pa.array(~doubles))
+            mine[event] = table
+        recent = self._all[number].dropped
+        recent.append(np.concatenate(dropped))
+        gone = pa.array(np.concatenate(recent))
+        for event, table in mine.items():
+            if _is_stack(table) and len(gone):
+                mine[event] = table.filter(pc.invert(pc.is_in(table["of_seq"], gone)))
+        return mine
 
-    def _note(
-        self, number: int, event: str, table: pa.Table, owner: Ints, taken: Sequence[dict[str, pa.Table]]
-    ) -> None:
-        self._dropped.setdefault(event, Counter())[number] += int((owner >= 0).sum())
-        keys, ts = _keys(table), table["common_ts_ns"].to_numpy()
-        for other in np.unique(owner[owner >= 0]).tolist():
-            self._owner[event] = min(self._owner.get(event, other), other)
-            if event in taken[other]:
-                theirs, mine = taken[other][event], owner == other
-                offset = self._offsets.setdefault(
-                    (number, other), Offset(*(self._all[n].path for n in (number, other)))
-                )
-                offset.add(_keys(theirs), theirs["common_ts_ns"].to_numpy(), keys[mine], ts[mine])
+    def _doubles(self, number: int, event: str, table: pa.Table) -> Any:
+        """Which of these records are in a recording named before."""
+        doubles = np.zeros(len(table), bool)
+        keys, ts = keys_of(table), table["common_ts_ns"].to_numpy()
+        for other, one in enumerate(self._all[:number]):
+            pool, span = one.pools.get(event), one.shared_with(self._all[number])
+            if pool is None or span is None:
+                continue
+            there = ~doubles & (ts >= span[0]) & (ts <= span[1])
+            at = np.flatnonzero(there)
+            at = at[pool.has(keys[at])]
+            if not len(at):
+                continue
+            paths = self._all[number].path, one.path
+            self._offsets.setdefault((number, other), Offset(*paths)).add(*pool.comparable(keys[at]), ts[at])
+            found = at[pool.paired(number, keys[at], ts[at])]
+            self._note(event, number, other, len(found))
+            doubles[found] = True
+        return doubles
+
+    def _note(self, event: str, number: int, other: int, count: int) -> None:
+        if count:
+            self._dropped.setdefault(event, Counter())[number] += count
+            self._from[event] = min(self._from.get(event, other), other)
 
     def not_decoded(self) -> Counter[str]:
-        """How many records no table has, of each event; those of windows at one time only from the first recording."""
+        """How many records no table has, of each event.
+
+        Nothing but their number is known: those of windows at one time are taken to be the same.
+        """
         result = Counter[str]()
         for number, one in enumerate(self._all):
-            for begin, end, counts in one.not_decoded:
+            for span, counts in one.not_decoded:
                 for event, count in counts.items():
-                    owner = next((n for n in range(number) if self._all[n].counted(event, begin, end)), None)
-                    if owner is None:
+                    other = next((n for n in range(number) if self._all[n].lacks(event, span)), None)
+                    if other is None:
                         result[event] += count
                     else:
-                        self._dropped.setdefault(event, Counter())[number] += count
-                        self._owner[event] = min(self._owner.get(event, owner), owner)
+                        self._note(event, number, other, count)
         return result
 
     def complete(self) -> None:
@@ -174,28 +161,26 @@ class Common:
         """Event -> the recording that it is from, and how many records of the others were left out."""
         return {
             event: {
-                "from": labels[self._owner[event]],
+                "from": labels[self._from[event]],
                 "dropped": {labels[number]: count for number, count in sorted(dropped.items())},
             }
             for event, dropped in sorted(self._dropped.items())
         }
 
     def offsets(self, labels: Sequence[str]) -> dict[str, Any]:
-        """Recording -> how much later than another's its stamps of the same events are."""
+        """Recording -> how much later its stamps are than those of the first one that has some of its events."""
         return {
             labels[number]: {"to": labels[other], **offset.found()}
             for (number, other), offset in sorted(self._offsets.items(), reverse=True)
         }
 
 
-def _keys(table: pa.Table) -> Ints:
-    """CPU and thread of each record in one number; -1 stands for one that is not known."""
-    cpu, pid = (table[name].cast(pa.int64()).fill_null(-1).to_numpy() for name in ("common_cpu", "common_pid"))
-    keys: Ints = (cpu << 32) | (pid & _PID)
-    return keys
+def _wider(span: tuple[int, int] | None, first_ns: int, last_ns: int) -> tuple[int, int]:
+    return (first_ns, last_ns) if span is None else (min(span[0], first_ns), max(span[1], last_ns))
 
 
-def _mask(keys: Ints) -> int:
-    """The bits that are known in all keys."""
-    cpu, pid = keys >> 32, keys & _PID
-    return (~_PID if (cpu >= 0).all() else 0) | (_PID if (pid != _PID).all() else 0)
+def _is_stack(table: pa.Table) -> bool:
+    return "of_seq" in table.schema.names
+
+
+__all__ = ["TOLERANCE_NS", "Common"]

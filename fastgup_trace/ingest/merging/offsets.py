@@ -20,7 +20,7 @@ SAMPLE: Final = 10_000
 PAIRS_MIN: Final = 20
 _NEAR: Final = 64
 _BIN_NS: Final = 100_000
-_FEW: Final = (100, 0.1)
+_FEW: Final = (100, 0.02)
 
 Ints = NDArray[np.int64]
 
@@ -70,7 +70,7 @@ class Offset:
         if len(offsets) >= PAIRS_MIN and abs(median) > AGREE_NS:
             found = f"{abs(median) / 1e6:.3f} ms {'later' if median > 0 else 'earlier'} in {len(offsets)} of them"
         elif self._sampled >= _FEW[0] and len(offsets) < self._sampled * _FEW[1]:
-            found = f"{len(offsets)} of {self._sampled} that have a partner"
+            found = f"them for {len(offsets)} of {self._sampled}"
         else:
             return
         raise RecordingError(

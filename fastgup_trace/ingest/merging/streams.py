@@ -81,20 +81,18 @@ def merge(streams: Sequence[Stream], common: Common) -> Iterator[Window]:
         least = min(stream.reached for stream in streams)
         # What lies in the last moment may have its double in a recording that is not yet read so far.
         until = least if least in (FOREVER, NEVER) else least - TOLERANCE_NS
-        if until > NEVER and (
-            window := _window([stream.take(until) for stream in streams], common, numbering, streams)
-        ):
+        if until > NEVER and (window := _window(streams, until, common, numbering)):
             yield window
     undecodable = sum((stream.undecodable for stream in streams), Counter[str]())
     yield Window({}, dict(common.not_decoded()), dict(undecodable))
 
 
-def _window(
-    taken: Sequence[dict[str, pa.Table]], common: Common, numbering: Numbering, streams: Sequence[Stream]
-) -> Window | None:
+def _window(streams: Sequence[Stream], until: int, common: Common, numbering: Numbering) -> Window | None:
+    """The records before `until` of all."""
+    taken = [stream.take(until) for stream in streams]
     pieces = [
         Piece(number, event, table)
-        for number, events in enumerate(common.without_doubles(taken))
+        for number, events in enumerate(common.without_doubles(taken, until))
         for event, table in events.items()
         if len(table)
     ]
