@@ -76,8 +76,9 @@ TABLES: Final[dict[str, pa.Schema]] = {
     # op: fork, thread, exec, exit.
     "task": _table(op=TEXT, pid=_I32, child_tid=_I32, comm=TEXT, clone_flags=_U64),
     "irq_off": _table(end_ns=_I64, kind=TEXT),
-    # Events that the tracer dropped between ts_ns and end_ns on `cpu`; count is null where the buffer does not say.
-    "lost": _table(end_ns=_I64, count=_I64),
+    # What happened between ts_ns and end_ns and is not in the capture. why: dropped (by the tracer, on `cpu`; count is
+    # null where the buffer does not say), `not decoded: REASON`, `cut: WHERE` (the recording ends there).
+    "lost": _table(end_ns=_I64, count=_I64, why=TEXT),
     # One address space; `pointer` is the kernel's mm_struct, reused after died_ns. Its row is the `mm` of others.
     "mm": pa.schema(
         [("pid", _I32), ("comm", TEXT), ("pointer", _U64), ("born_ns", _I64), ("died_ns", _I64), ("users_max", _I32),

@@ -71,7 +71,7 @@ def _text(capture: Capture, found: list[Answer]) -> str:
 
 def _facts(capture: Capture) -> str:
     """What was recorded, on what, for how long, what is lost: one line each."""
-    from fastgup_trace.cli.ingest import lost_line
+    from fastgup_trace.cli.losses import lost_line
     from fastgup_trace.cli.text import count, duration, size
     from fastgup_trace.display import visible
 

@@ -91,6 +91,7 @@ def summary(capture: Capture, seconds: float) -> dict[str, Any]:
 
 
 def _text(folder: Path, capture: Capture, seconds: float) -> str:
+    from fastgup_trace.cli.losses import losses_text, lost_line
     from fastgup_trace.cli.text import count, size, table
     from fastgup_trace.display import visible
 
@@ -104,24 +105,14 @@ def _text(folder: Path, capture: Capture, seconds: float) -> str:
         ]
     if found["undecodable"]:
         lines += [f"{count(sum(found['undecodable'].values()))} records not decoded: {_listing(found['undecodable'])}"]
-    lines += [lost_line(found)]
+    missing = losses_text(capture)
+    lines += ["", missing, "", lost_line(found)] if missing else [lost_line(found)]
     read = said["bytes"]
     lines += [
         f"{count(events)} records, {size(read)} in {seconds:.2f} s ({read / max(seconds, 1e-9) / 1e6:.1f} MB/s)"
         f" -> {visible(str(folder))}"
     ]
     return "\n".join(lines)
-
-
-def lost_line(found: dict[str, Any]) -> str:
-    """What the tracer dropped, in words."""
-    from fastgup_trace.cli.text import count
-
-    lost, unknown = found["lost"], found["losses_unknown"]
-    if not lost and not unknown:
-        return "no events lost"
-    more = f", and {count(unknown)} gaps of unknown size" if unknown else ""
-    return f"{count(lost)} events lost{more}: the table `lost` says where"
 
 
 def _listing(counts: dict[str, int]) -> str:

@@ -105,3 +105,33 @@ def test_info_as_json(recording: Path, tmp_path: Path, capsys: pytest.CaptureFix
 def test_info_of_no_capture_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_losses_are_shown_by_cpu_and_time_and_may_fail_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = tmp_path / "trace.txt"
+    lines = [LINE.format(i, event) for i, event in enumerate(EVENTS)]
+    recording.write_text("# tracer: nop\n#\n" + lines[0] + "CPU:0 [LOST 7 EVENTS]\n" + lines[1] + lines[2])
+    command = ["ingest", str(recording), "-o", str(tmp_path / "capture"), "--force"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "7 events lost" in out
+    row = next(line for line in out.splitlines() if line.startswith("dropped"))
+    assert row.split()[1:5] == ["0", "7", "1", "0"]
+    assert main([*command, "--fail-on-loss"]) == 1
+    recording.write_text("# tracer: nop\n#\n" + "".join(lines))
+    assert main([*command, "--fail-on-loss"]) == 0
+
+
+def test_a_cut_recording_is_a_warning_or_with_strict_an_error(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording.write_text(recording.read_text()[:-5])
+    command = ["ingest", str(recording), "-o", str(tmp_path / "capture"), "--force"]
+    assert main(command) == 0
+    out, err = capsys.readouterr()
+    assert "cut: " in out
+    assert err.startswith("fastgup-trace: warning: ") and err.count("\n") == 1
+    assert main([*command, "--fail-on-loss"]) == 1
+    assert main([*command, "--strict"]) == 2
