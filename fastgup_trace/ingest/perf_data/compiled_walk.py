@@ -17,25 +17,32 @@ _BATCH = 1 << 19
 _FULL = 4
 
 
+# Unsigned places need no test for negative ones between the loads, which so become one.
+_1, _2, _3, _4 = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
+
+
 @compiled
 def _u16(data: Any, at: Any, big: bool) -> Any:
-    if big:
-        return np.int64(data[at]) << 8 | np.int64(data[at + 1])
-    return np.int64(data[at]) | np.int64(data[at + 1]) << 8
+    at = np.uintp(at)
+    one, two = np.int64(data[at]), np.int64(data[at + _1])
+    return one << 8 | two if big else two << 8 | one
 
 
 @compiled
 def _u32(data: Any, at: Any, big: bool) -> Any:
+    at = np.uintp(at)
+    one, two = np.int64(data[at]), np.int64(data[at + _1])
+    three, four = np.int64(data[at + _2]), np.int64(data[at + _3])
     if big:
-        return _u16(data, at, big) << 16 | _u16(data, at + 2, big)
-    return _u16(data, at, big) | _u16(data, at + 2, big) << 16
+        return one << 24 | two << 16 | three << 8 | four
+    return four << 24 | three << 16 | two << 8 | one
 
 
 @compiled
 def _i64(data: Any, at: Any, big: bool) -> Any:
-    if big:
-        return _u32(data, at, big) << 32 | _u32(data, at + 4, big)
-    return _u32(data, at, big) | _u32(data, at + 4, big) << 32
+    at = np.uintp(at)
+    first, second = _u32(data, at, big), _u32(data, at + _4, big)
+    return first << 32 | second if big else second << 32 | first
 
 
 @compiled
