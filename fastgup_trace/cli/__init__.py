@@ -26,6 +26,7 @@ from fastgup_trace.errors import FastgupError
 COMMANDS: Final[dict[str, str]] = {
     "ingest": "turn a recording (trace.dat, ftrace text) into a capture",
     "info": "say what a capture holds and which questions it can answer",
+    "formats": "list the formats of recordings and the events that the tables are made of",
     "replay": "run a capture against models of page-table freeing",
     "report": "draw an outcome as one HTML page",
     "mechanisms": "list the mechanisms, or show one with its policies and sources",
