@@ -35,12 +35,13 @@ class Line(NamedTuple):
     lost_before: int
 
 
-def report(path: Path, *options: str) -> Iterator[Line]:
+def report(path: Path, *options: str, instances: tuple[str, ...] = ()) -> Iterator[Line]:
     """The records that `trace-cmd report` prints, and how many events it says that a CPU lost before one of them."""
     command = ["trace-cmd", "report", "-t", *options, "-i", str(path)]
     run = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", check=True)
     lost: dict[int, int] = {}
     for line in run.stdout.splitlines():
+        line = next((line.removeprefix(f"{name}:") for name in instances if line.startswith(f"{name}:")), line)
         if match := LINE.fullmatch(line):
             comm, pid, cpu, seconds, fraction, event, fields = match.groups()
             scale = 10 ** (9 - len(fraction)) if fraction else 1
@@ -150,7 +151,8 @@ def check_event(name: str, table: pa.Table, lines: list[Line], recording: Record
 def check(path: Path) -> None:
     recording = open_trace_dat(path)
     (window,) = recording.windows
-    lines = list(report(path, "-R"))
+    instances = tuple(str(instance["name"]) for instance in recording.details["instances"] if instance["name"])  # type: ignore[attr-defined]
+    lines = list(report(path, "-R", instances=instances))
     order, alias = names(path, lines), aliases(path)
     by_name = defaultdict[str, list[Line]](list)
     for name, line in zip(order, lines, strict=True):

@@ -103,6 +103,11 @@ class File:
     stats: tuple[str, ...] = ()
     clock: bytes = b"local"
     formats: tuple[str, ...] = ()
+    ftrace: tuple[str, ...] = ()
+    """Formats of ftrace's own events."""
+    printk: bytes = b'0xc0900000 : "why not"\n'
+    latency: bytes = b""
+    """The text of a latency tracer, in place of all pages."""
 
     def _texts(self) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:
         pack, page, event = self.machine.pack, self.machine.header_page(), EVENT_HEADER.encode()
@@ -110,9 +115,10 @@ class File:
         header = b"header_page\0" + pack("Q", len(page)) + page + b"header_event\0" + pack("Q", len(event)) + event
         events = pack("I", 1) + b"sys\0" + pack("I", len(texts)) + b"".join(pack("Q", len(t)) + t for t in texts)
         kallsyms = b"c0100000 T first\nc0100100 t $a\nc0200000 t second\t[module]\n"
-        printk = b'0xc0900000 : "why not"\n'
         cmdlines = b"5 five\n6 six\n"
-        return header, pack("I", 0), events, kallsyms, printk, cmdlines
+        ftrace = [text.encode() for text in self.ftrace]
+        own = pack("I", len(ftrace)) + b"".join(pack("Q", len(text)) + text for text in ftrace)
+        return header, own, events, kallsyms, self.printk, cmdlines
 
     def _options(self) -> list[tuple[int, bytes]]:
         found = [(2, text.encode() + b"\0") for text in self.stats]
@@ -120,16 +126,21 @@ class File:
 
     def _head(self, version: bytes) -> bytes:
         m = self.machine
-        return b"\x17\x08\x44tracing" + version + b"\0" + bytes([m.big_endian, 8]) + m.pack("I", m.page_bytes)
+        return (
+            b"\x17\x08\x44tracing" + version + b"\0" + bytes([m.big_endian, m.long_bytes]) + m.pack("I", m.page_bytes)
+        )
 
     def v6(self) -> bytes:
         pack, page = self.machine.pack, self.machine.page_bytes
         header, ftrace, events, kallsyms, printk, cmdlines = self._texts()
         data = self._head(b"6") + header + ftrace + events + pack("I", len(kallsyms)) + kallsyms
         data += pack("I", len(printk)) + printk + pack("Q", len(cmdlines)) + cmdlines
-        cpus = 1 + max(cpu for pages in self.instances.values() for cpu in pages)
+        cpus = 4  # As the option CPUCOUNT says: trace-cmd goes by that one.
         data += pack("I", cpus) + b"options  \0"
         options = [*self._options(), (4, b"[" + self.clock + b"] global\0")]
+        if self.latency:
+            data += b"".join(pack("HI", number, len(value)) + value for number, value in options)
+            return data + pack("H", 0) + b"latency  \0" + self.latency
         data += b"".join(pack("HI", number, len(value)) + value for number, value in options)
         others = [name for name in self.instances if name]
         size = sum(6 + 8 + len(name) + 1 for name in others) + 2 + 10 + 16 * cpus
@@ -185,6 +196,13 @@ class File:
             data += section(3, body)
             value = pack("Q", at) + name.encode() + b"\0" + self.clock + b"\0" + pack("II", page, len(cpus)) + entries
             options.append((3, value))
+        if self.latency:
+            options.append((22, pack("Q", len(data)) + b"\0" + self.clock + b"\0"))
+            text = self.latency
+            if compression != "none":
+                packed = squeeze(text)
+                text = pack("III", 1, len(packed), len(text)) + packed
+            data += pack("HHIQ", 22, compression != "none", 0, len(text)) + text
         options.append((0, pack("Q", 0)))
         place = len(data)
         body = b"".join(pack("HI", number, len(value)) + value for number, value in options)

@@ -20,7 +20,7 @@ Column: TypeAlias = "pa.Array[Any]"
 
 _CONVERSION = re.compile(
     r"%(?P<flags>[-+ #0]*)(?P<width>\*|\d{0,4})(?:\.(?P<precision>\*|-?\d{0,4}))?(?P<length>hh|h|ll|l|L|q|z|Z|t|j)?"
-    r"(?:(?P<kind>[diuxXocs%])|p(?P<pointer>[A-Za-z]*))"
+    r"(?:(?P<kind>[diuxXocs%])|p(?P<pointer>[A-Za-z0-9]*))"
 )
 _ADDRESSES = frozenset("sSxKefF")
 _SYMBOLS = frozenset("sSfF")

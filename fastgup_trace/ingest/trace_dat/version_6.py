@@ -6,6 +6,7 @@ from fastgup_trace.ingest.cursor import Cursor
 from fastgup_trace.ingest.trace_dat import metadata
 from fastgup_trace.ingest.trace_dat.container import (
     BUFFER,
+    CPUCOUNT,
     DONE,
     TRACECLOCK,
     Container,
@@ -35,6 +36,8 @@ def read_version_6(container: Container, cursor: Cursor) -> None:
         while (number := cursor.number(2, "an option's number")) != DONE:
             keep_option(container, cursor, number, cursor.number(4, "an option's size"))
         kind = _kind(cursor)
+    if (count := container.option_number(CPUCOUNT)) is not None:  # libtracecmd goes by this one where they differ
+        cpus = cpu_count(cursor, count)
     if kind == _PAGES and TRACECLOCK in container.options:
         _read_clocks(container, cursor, cursor.pos + 16 * cpus)
     _read_buffer(container, cursor, kind, "", cpus)
