@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest import ftrace_text, perf_script
+from fastgup_trace.ingest.ftrace_text.spans import spans_of
+from fastgup_trace.ingest.perf_script.bodies import sample_fields
 from fastgup_trace.ingest.perf_script.lines import Header, Heads, parse_lines
+from fastgup_trace.ingest.perf_script.samples import scan_samples
 from fastgup_trace.ingest.perf_script.scan import scan_lines
 from fastgup_trace.ingest.records import Recording, Wanted, Window
 
@@ -115,6 +118,9 @@ FAULTS = [
     ("    7fc522c44270 @plt+0x0 (/usr/lib/libc.so.6)     7fc522c44270 @plt+0x0 (/usr/lib/libc.so.6)",
      {"addr": 0x7FC522C44270, "addr.sym": "@plt", "ip": 0x7FC522C44270, "ip.sym": "@plt"}),
     ("     7f01b04b6ef3 a::b(int, c<d>) (/x y/libc.so)", {"ip": 0x7F01B04B6EF3, "ip.sym": "a::b(int, c<d>)"}),
+    ("    7fc521e47408 ffffffff8225f9c0 elf_load+0x1d4 ([kernel.kallsyms])",
+     {"addr": 0x7FC521E47408, "ip": 0xFFFFFFFF8225F9C0, "ip.sym": "elf_load"}),
+    ("ffffffff8225f9c0 ffffffff8225f9c1", {"addr": 0xFFFFFFFF8225F9C0, "ip": 0xFFFFFFFF8225F9C1}),
     (" c0173b60 [unknown] ([kernel.kallsyms])", {"ip": 0xC0173B60}),
     ("", {}),
 ]  # fmt: skip
@@ -341,8 +347,8 @@ def mutants(text: bytes, count: int) -> Iterator[bytes]:
     for _ in range(count):
         mutant = bytearray(text)
         for _ in range(chance.randrange(1, 12)):
-            at = chance.randrange(len(mutant))
-            match chance.randrange(3):
+            at = chance.randrange(len(mutant) + 1)
+            match chance.randrange(3) if at < len(mutant) else 2:
                 case 0:
                     mutant[at] = chance.choice(b"\n\t :09af[](/-@\r\x0b\xff")
                 case 1:
@@ -385,6 +391,21 @@ def test_machine_code_reads_the_same() -> None:
             assert headers[0] == headers[1]
             compared += 1
     assert compared > 2000
+
+
+def test_machine_code_reads_samples_the_same() -> None:
+    """Mutants of each body of FAULTS, alone and all together."""
+    bodies = [body.encode() for body, _ in FAULTS]
+    alike = 0
+    for text in [b"\n".join(bodies), *bodies, *(mutant for body in bodies for mutant in mutants(body + b" ", 40))]:
+        parts = text.split(b"\n")
+        expected, misfits = sample_fields(parts)
+        found, others = scan_samples(spans_of(parts))
+        assert {k: v.to_pylist() for k, v in found.items()} == {k: v.to_pylist() for k, v in expected.items()}, text
+        assert {k: v.type for k, v in found.items()} == {k: v.type for k, v in expected.items()}
+        assert misfits == others
+        alike += bool(found)
+    assert alike > 150
 
 
 def test_large_recordings_are_read_by_machine_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

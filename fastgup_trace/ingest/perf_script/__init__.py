@@ -21,8 +21,10 @@ import numpy as np
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest.ftrace_text.decode import Decoder
 from fastgup_trace.ingest.ftrace_text.source import BLOCK_BYTES, TextBlock, compression, text_blocks, uncompressed_head
+from fastgup_trace.ingest.ftrace_text.spans import Spans
 from fastgup_trace.ingest.ftrace_text.values import Dialect
 from fastgup_trace.ingest.ftrace_text.window import Gatherer
+from fastgup_trace.ingest.perf_script.bodies import Fields, sample_fields
 from fastgup_trace.ingest.perf_script.gather import Taker
 from fastgup_trace.ingest.perf_script.lines import BARE_HEAD, HEAD, Header, Heads, parse_lines, split_name
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
@@ -89,7 +91,7 @@ def open_perf_script(
     # perf prints with libtraceevent, as trace-cmd report does: cpumasks are lists of CPUs.
     dialect = Dialect(is_report=True)
     gatherer = Gatherer(wanted, True, dialect, Decoder(dialect.modern, compiled=large))
-    split = _splitter(large)
+    split, samples = _splitters(large)
     for block in ahead:
         if not block.cut:
             parse_lines(block.text[:_HEADER_BYTES], opening, bare)
@@ -109,7 +111,7 @@ def open_perf_script(
                 progress(block.read_bytes, size)
 
     def windows() -> Iterator[Window]:
-        taker = Taker(gatherer, losses)
+        taker = Taker(gatherer, losses, samples)
         for heads in _timed(parsed()):
             comms.update({tid: comm.decode("utf-8", "replace") for tid, comm in heads.comms.items()})
             tgids.update(heads.tgids)
@@ -145,13 +147,14 @@ def _is_large(path: Path, size: int) -> bool:
         return size * (_PACKED_RATIO if compression(file.read(8)) else 1) >= LARGE_BYTES
 
 
-def _splitter(large: bool) -> Callable[[bytes, Header, bool], Heads]:
-    """What splits lines."""
+def _splitters(large: bool) -> tuple[Callable[[bytes, Header, bool], Heads], Callable[[Spans], tuple[Fields, int]]]:
+    """What splits lines, and the bodies of samples."""
     if not large:
-        return parse_lines
-    from fastgup_trace.ingest.perf_script.scan import scan_lines  # Loads numba.
+        return parse_lines, lambda bodies: sample_fields(bodies.tolist())
+    from fastgup_trace.ingest.perf_script.samples import scan_samples  # These load numba.
+    from fastgup_trace.ingest.perf_script.scan import scan_lines
 
-    return scan_lines
+    return scan_lines, scan_samples
 
 
 def _until_a_record(blocks: Iterator[TextBlock]) -> Iterator[TextBlock]:

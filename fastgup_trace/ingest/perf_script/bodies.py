@@ -15,7 +15,9 @@ Fields = dict[str, pa.Array]
 
 _HEX16 = rb"(?:" + b"|".join(b" {%d}[0-9a-f]{%d}" % (16 - n, n) for n in range(16, 0, -1)) + rb")"
 """%16lx: print_sample_addr and print_ip of tools/perf/builtin-script.c; an ip has one more space before it."""
-_ADDRESSES = re.compile(rb"(?:(" + _HEX16 + rb")(?: (\S.*?))?)?(?: (" + _HEX16 + rb")(?: (\S.*))?)? *$")
+_ADDRESSES = re.compile(
+    rb"(?:(" + _HEX16 + rb")(?: (?![0-9a-f]{16}(?: |$))(\S.*?))?)?(?: (" + _HEX16 + rb")(?: (\S.*))?)? *$"
+)
 _ONE_ADDRESS = re.compile(rb"()() *([0-9a-f]{1,16})(?:\s+(\S.*))?$")
 _SYMBOL = re.compile(rb"(?!\[unknown\])(\S.*?)(?:\+0x[0-9a-f]+)?(?: \([^()]*\)| \(\[[^\[]*\]\))?$")
 _TAILS = tuple(
@@ -51,13 +53,14 @@ def sample_fields(bodies: list[bytes]) -> tuple[Fields, int]:
         values = pa.array([int(word, 16) if (word := row[at]) else None for row in groups], pa.uint64())
         if values.null_count < len(values):
             fields[name] = values
-        symbols = _by_word([row[at + 1] for row in groups], _function)
+        symbols = _by_word([row[at + 1] for row in groups], function)
         if symbols.null_count < len(symbols):
             fields[f"{name}.sym"] = symbols
     return fields, sum(found is None for found in matches)
 
 
-def _function(word: bytes | None) -> str | None:
+def function(word: bytes | None) -> str | None:
+    """The name in `a::b(int)+0x10 (/lib/x.so)`; None for [unknown]."""
     found = _SYMBOL.match(word) if word else None
     return found[1].decode("utf-8", "replace") if found else None
 

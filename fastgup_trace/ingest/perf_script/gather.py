@@ -19,7 +19,6 @@ from fastgup_trace.ingest.perf_script.bodies import (
     Fields,
     find_tail,
     record_fields,
-    sample_fields,
     without_tail,
 )
 from fastgup_trace.ingest.perf_script.lines import Heads
@@ -36,6 +35,8 @@ class Taker:
 
     gatherer: Gatherer
     losses: list[Loss]
+    samples: Callable[[Spans], tuple[Fields, int]]
+    """Splits the bodies of samples: `bodies.sample_fields`, or its compiled twin."""
     tail: re.Pattern[bytes] | None = None
     tail_known: bool = False
     cpu_ns: dict[int, int] = field(default_factory=dict)
@@ -78,12 +79,12 @@ class Taker:
         """The fields of the untraced records at `rows`, when they are asked for."""
 
         def fields() -> Fields:
-            bodies = heads.bodies.take(rows).tolist()
+            bodies = heads.bodies.take(rows)
             if name.startswith(b"PERF_RECORD_"):
-                found, misfits = record_fields(name, bodies)
+                found, misfits = record_fields(name, bodies.tolist())
                 found["synthesized"] = pa.array(heads.untimed[rows].astype(np.uint8))
             else:
-                found, misfits = sample_fields(bodies)
+                found, misfits = self.samples(bodies)
                 period = heads.period[rows]
                 if (period >= 0).any():
                     found = {"period": pa.array(period.astype(np.uint64), mask=period < 0), **found}
