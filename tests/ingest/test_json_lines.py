@@ -18,6 +18,7 @@ from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest import ftrace_text, json_lines, perf_script
 from fastgup_trace.ingest.ftrace_text.source import text_blocks
 from fastgup_trace.ingest.records import Recording, Wanted, Window
+from fastgup_trace.ingest.whole_lines import CUT
 
 
 def read(
@@ -230,6 +231,15 @@ def test_a_window_before_the_one_before(tmp_path: Path, small_windows: None) -> 
     assert reasons == {"earlier than the window before: its time is set to that window's end": 1}
 
 
+def test_zeros_at_the_end_are_told(tmp_path: Path, small_windows: None) -> None:
+    text = lines(*({"ts": n, "event": "x"} for n in range(500)))
+    recording, windows = read(tmp_path, text + "\0" * 5000)
+    assert 480 < sum(window.counts.get("x", 0) for window in windows) <= 500
+    assert [error.found for error in recording.damage] == ["a zero byte"]
+    with pytest.raises(RecordingError, match="zero byte"):
+        read(tmp_path, text + "\0" * 5000, strict=True)
+
+
 def test_limits(tmp_path: Path) -> None:
     wide = [{"ts": n, "event": "x", **{f"f{n}_{i}": i for i in range(100)}} for n in range(4)]
     many = [{"ts": 9, "event": f"e{n}"} for n in range(10_100)]
@@ -242,7 +252,7 @@ def test_limits(tmp_path: Path) -> None:
 def test_a_cut_line(tmp_path: Path) -> None:
     text = lines({"ts": 1, "event": "x"}, {"ts": 2, "event": "x"})
     recording, (window,) = read(tmp_path, text[:-4])
-    assert (window.counts, window.undecodable) == ({"x": 1}, {json_lines.CUT: 1})
+    assert (window.counts, window.undecodable) == ({"x": 1}, {CUT: 1})
     assert [error.where for error in recording.damage] == [f"{tmp_path}/events.jsonl:2"]
     with pytest.raises(RecordingError, match=r"events\.jsonl:2"):
         read(tmp_path, text[:-4], strict=True)

@@ -288,6 +288,15 @@ def test_a_cut_line_is_told(tmp_path: Path) -> None:
         read(tmp_path, LINES[:-10], strict=True)
 
 
+def test_zeros_at_the_end_are_told(tmp_path: Path, small_windows: None) -> None:
+    """What a file system leaves of a file that was not written out when the machine died."""
+    recording, windows = read(tmp_path, LINES + "\0" * 5000)
+    assert 1990 < sum(window.counts.get("tlb_flush", 0) for window in windows) <= 2000
+    assert [error.found for error in recording.damage] == ["a zero byte"]
+    with pytest.raises(RecordingError, match="zero byte"):
+        read(tmp_path, LINES + "\0" * 5000, strict=True)
+
+
 OTHERS = ["", "hello\n", "# tracer: nop\n", "perf sched:sched_switch: prev_comm=a\n", "1.5: x\n", "{}\n"]
 
 

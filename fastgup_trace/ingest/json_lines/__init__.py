@@ -21,12 +21,12 @@ from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest.ftrace_text.source import text_blocks, uncompressed_head
 from fastgup_trace.ingest.json_lines.windows import Batch, Windows
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
+from fastgup_trace.ingest.whole_lines import WholeLines
 
 WINDOW_RECORDS = 1_000_000
 NO_OBJECT = "the line is no JSON object"
 NO_EVENT = 'no "event", or not a name'
 NO_TIME = '"ts" is not an integer of nanoseconds'
-CUT = "the text ends inside a line"
 ANY_CPU = -1
 
 _COMMON = ("cpu", "pid", "tid", "tgid", "comm")
@@ -77,16 +77,8 @@ def open_json_lines(
     damage: list[RecordingError] = []
 
     def windows() -> Iterator[Window]:
-        for block in chain([first] if first else [], blocks):
-            if block.cut and _parsed(block.text.decode("utf-8", "replace")) is None:
-                error = RecordingError(
-                    f"{path}:{block.first_line}", "a whole line", CUT, "what stands before it is read"
-                )
-                if strict:
-                    raise error
-                damage.append(error)
-                reader.windows.undecodable[CUT] += 1
-                continue
+        whole = WholeLines(path, strict, damage, lambda reason: reader.windows.undecodable.update([reason]), _is_object)
+        for block in whole.of(chain([first] if first else [], blocks)):
             reader.take(block.text)
             if progress:
                 progress(block.read_bytes, size)
@@ -228,6 +220,10 @@ def _objects(text: str, bad: Counter[str]) -> Iterator[dict[str, Any]]:
             bad[NO_OBJECT] += 1
         else:
             yield item
+
+
+def _is_object(line: bytes) -> bool:
+    return _parsed(line.decode("utf-8", "replace")) is not None
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

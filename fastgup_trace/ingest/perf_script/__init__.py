@@ -28,6 +28,7 @@ from fastgup_trace.ingest.perf_script.bodies import Fields, sample_fields
 from fastgup_trace.ingest.perf_script.gather import Taker
 from fastgup_trace.ingest.perf_script.lines import BARE_HEAD, HEAD, Header, Heads, parse_lines, split_name
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
+from fastgup_trace.ingest.whole_lines import WholeLines
 
 WINDOW_RECORDS = 500_000
 LARGE_BYTES = 24 << 20
@@ -35,7 +36,6 @@ LARGE_BYTES = 24 << 20
 LARGE_BLOCK_BYTES = 8 << 20
 _PACKED_RATIO = 8
 """How much longer the text is than its gzip, xz or zstd file, roughly."""
-CUT = "the text ends inside a line"
 
 _CAPTURED_ON = b"# captured on"
 _HEADER_BYTES = 1 << 16
@@ -97,15 +97,8 @@ def open_perf_script(
             parse_lines(block.text[:_HEADER_BYTES], opening, bare)
 
     def parsed() -> Iterator[Heads]:
-        for block in chain(ahead, blocks):
-            if block.cut:
-                where = f"{path}:{block.first_line}"
-                error = RecordingError(where, "a whole line", CUT, "what stands before it is read")
-                if strict:
-                    raise error
-                damage.append(error)
-                gatherer.undecodable[CUT] += 1
-                continue
+        whole = WholeLines(path, strict, damage, lambda reason: gatherer.undecodable.update([reason]))
+        for block in whole.of(chain(ahead, blocks)):
             yield split(block.text, header, bare)
             if progress:
                 progress(block.read_bytes, size)
