@@ -149,7 +149,7 @@ class EventDecoder:
             "common_pid": pa.array(words(data, group.start + 4, f"{order}i4").astype(np.int32) if pid is None else pid),
             "common_flags": pa.array(data[group.start + 2] if flags is None else flags),
         }
-        own, short = decode(format_, fields, rows, self._context)
+        own, short = decode(format_, fields, rows, self._context, names)
         if format_.name == KERNEL and "caller" in own and (names is None or "caller.sym" in names):
             own["caller.sym"] = caller_symbols(own["caller"], self._context.symbols)
         if format_.name == "bprint" and {"fmt", "buf"} <= own.keys() and (names is None or MESSAGE in names):

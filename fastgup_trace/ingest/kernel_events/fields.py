@@ -107,13 +107,19 @@ def with_numbers(rows: Rows, fields: Sequence[Field]) -> Rows:
     return replace(rows, numbers=found)
 
 
-def decode(format_: Format, fields: Sequence[Field], rows: Rows, context: Context) -> tuple[dict[str, Column], Int64s]:
-    """Columns of the fields, and the numbers of the rows that a field did not fit into."""
+def decode(
+    format_: Format, fields: Sequence[Field], rows: Rows, context: Context, names: frozenset[str] | None = None
+) -> tuple[dict[str, Column], Int64s]:
+    """Columns of the fields, and the numbers of the rows that a field did not fit into.
+
+    A symbol, NAME.sym, is looked up where `names` has it; None has all.
+    """
     columns: dict[str, Column] = {}
     short = np.zeros(len(rows), np.bool_)
     symbols = _FUNCTIONS.get(format_.name, format_.symbols)
     for field in fields:
-        columns.update(_decode_field(format_.name, field, field.name in symbols, rows, context, short))
+        symbolic = field.name in symbols and (names is None or f"{field.name}.sym" in names)
+        columns.update(_decode_field(format_.name, field, symbolic, rows, context, short))
     return columns, np.flatnonzero(short)
 
 
@@ -230,9 +236,12 @@ def _distinct(values: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[n
 
 def _symbols(addresses: NDArray[np.uint64], valid: NDArray[np.bool_], symbols: Symbols) -> Column:
     known, inverse = _distinct(addresses)
-    names = symbols.names(known)
-    found = np.array([name is not None for name in names], np.bool_)[inverse] & valid
-    return _dictionary([name or "" for name in names], inverse, found)
+    # Of a million addresses of users not one lies in a symbol: names are asked for once a symbol.
+    places, of_known = np.unique(symbols.places(known), return_inverse=True)
+    names = symbols.at(places)
+    code = of_known[inverse].astype(np.int32)
+    found = np.array([name is not None for name in names], np.bool_)[code] & valid
+    return _dictionary([name or "" for name in names], code, found)
 
 
 def _dynamic(

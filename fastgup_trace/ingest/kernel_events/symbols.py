@@ -65,8 +65,16 @@ class Symbols:
 
     def names(self, addresses: NDArray[np.uint64]) -> list[str | None]:
         """For each address the symbol that it lies in or behind; None below the first."""
-        table, names = self._table
-        places = np.searchsorted(table, addresses, side="right") - 1
+        return self.at(self.places(addresses))
+
+    def places(self, addresses: NDArray[np.uint64]) -> Int64s:
+        """For each address the number of the symbol that it lies in or behind; -1 below the first."""
+        found: Int64s = np.searchsorted(self._table[0], addresses, side="right") - 1
+        return found
+
+    def at(self, places: Int64s) -> list[str | None]:
+        """The names of symbols by their numbers; None for -1."""
+        names = self._table[1]
         return [self._name(int(names[place])) if place >= 0 else None for place in places.tolist()]
 
     def _name(self, start: int) -> str:
