@@ -18,12 +18,12 @@ LINES = st.lists(
 
 
 @given(LINES)
-def test_the_last_function_of_an_address_is_its_name(lines: list[tuple[int, str, str, str, str]]) -> None:
+def test_the_first_function_of_an_address_is_its_name(lines: list[tuple[int, str, str, str, str]]) -> None:
     text = "".join(f"{address:{width}} {kind} {name}{module}\n" for address, width, kind, name, module in lines)
     names: dict[int, str] = {}
     for address, _, kind, name, _ in lines:
         if address and kind not in "aA" and not name.startswith("$"):
-            names[address] = name
+            names.setdefault(address, name)
     expected = [
         next((names[place] for place in range(address, 0, -1) if place in names), None) for address in range(45)
     ]
