@@ -52,6 +52,6 @@ def _text() -> str:
         "",
         probes,
         "",
-        f"{count(len(PROBES))} probes; * stands for the rest of a name. Records of the function tracers under these names",
-        "count too. Other events are counted, and kept with `ingest --keep-raw`.",
+        f"{count(len(PROBES))} probes; * stands for the rest of a name. Records of the function tracers under these",
+        "names count too. Other events are counted, and kept with `ingest --keep-raw`.",
     ])  # fmt: skip

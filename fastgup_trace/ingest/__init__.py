@@ -11,7 +11,7 @@ from typing import Any
 from fastgup_trace.errors import UsageError
 from fastgup_trace.ingest.checksum import Checksum
 from fastgup_trace.ingest.formats import FORMATS, Format, find_format, sniff
-from fastgup_trace.ingest.merging import SharedProgress, merged
+from fastgup_trace.ingest.merging import SharedProgress, merged, spans
 from fastgup_trace.ingest.parts import Parts
 from fastgup_trace.ingest.provenance import describe, find_machine
 from fastgup_trace.ingest.reading import RawTables, Sink, leaf_calls, lost_table, read_windows
@@ -73,8 +73,8 @@ def ingest(
         lost = lost_table(recording, read)
         sink.append("lost", lost)
         sources = [
-            {"file": one.path.name, "sha256": checksum.hex(), "bytes": one.size_bytes, "format": one.format}
-            for one, checksum in zip(opened, checksums, strict=True)
+            {"file": one.path.name, "sha256": checksum.hex(), "bytes": one.size_bytes, "format": one.format, **told}
+            for one, checksum, told in zip(opened, checksums, spans(recording), strict=True)
         ]
     return {
         "recordings": sources,

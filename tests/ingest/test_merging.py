@@ -93,7 +93,15 @@ def test_the_provenance_tells_of_each_recording() -> None:
     assert (perf["file"], perf["format"], perf["tracer"]) == ("perf.data", "perf.data", "perf 6.1.187")
     assert found["start_ns"] == min(ftrace["start_ns"], perf["start_ns"])
     assert found["end_ns"] == max(ftrace["end_ns"], perf["end_ns"])
-    assert [len(one["sha256"]) for one in found["recordings"]] == [64, 64]
+    assert [list(one) for one in found["recordings"]] == [
+        ["file", "sha256", "bytes", "format", "clock", "start_ns", "end_ns", "events"]
+    ] * 2
+    assert [one["start_ns"] for one in found["recordings"]] == [ftrace["start_ns"], perf["start_ns"]]
+    assert [one["bytes"] for one in found["recordings"]] == [ftrace_bytes(), (PAIR / "perf.data").stat().st_size]
+
+
+def ftrace_bytes() -> int:
+    return sum(path.stat().st_size for path in (PAIR / "ftrace" / "per_cpu").glob("*/trace_pipe_raw"))
 
 
 # The law: what was taken apart and merged is what it was
@@ -129,6 +137,7 @@ def test_a_recording_cut_in_two_by_event_and_merged_is_the_whole(
     assert folder is not None
     path = folder / "captures" / name / "trace.dat"
     whole = capture_of([path])
+    monkeypatch.setattr("fastgup_trace.ingest.ring_buffer.windows.WINDOW_BYTES", 1 << 17)
     halves = _Halves(path)
     numbers = {tmp_path / f"half{n}.dat": n for n in (0, 1)}
     for half in numbers:
@@ -201,6 +210,29 @@ def windows(records: list[tuple[int, int, str]], sizes: list[int]) -> list[dict[
 
 
 # What is in both
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 1), st.sampled_from("ab")), max_size=60),
+    st.lists(st.integers(1, 7), min_size=1, max_size=5),
+    st.lists(st.integers(1, 7), min_size=1, max_size=5),
+    st.integers(0, 3),
+)
+@settings(deadline=None)
+def test_a_recording_merged_with_its_copy_is_itself(
+    records: list[tuple[int, int, str]], sizes: list[int], others: list[int], coarse: int
+) -> None:
+    """However both are cut into windows, and with many records of one time."""
+    every_ns = (1, 5000, MS // 2, 7 * MS)[coarse]
+    made = [(ts * every_ns, n, event) for n, (ts, _, event) in enumerate(sorted(records, key=lambda r: r[0]))]
+    whole, counts = read(merged([recording("alone", *windows(made, sizes))]))
+    result = merged([recording("one", *windows(made, sizes)), recording("two", *windows(made, others))])
+    again, counts_again = read(result)
+    assert counts_again == counts
+    assert {event: stamps(table) for event, table in again.items()} == {e: stamps(t) for e, t in whole.items()}
+    assert result.details["taken_once"] == {
+        event: {"from": "one", "dropped": {"two": count}} for event, count in sorted(counts.items())
+    }
 
 
 def test_what_the_first_recording_lacks_is_taken_from_the_next() -> None:
@@ -406,6 +438,13 @@ def test_progress_is_of_all_bytes(tmp_path: Path) -> None:
     shared_progress.of(paths[0])(40, 100)
     shared_progress.of(paths[1])(100, 100)
     assert seen == [(40, 200), (140, 200)]
+
+
+def test_more_recordings_than_can_be_told_apart_are_refused() -> None:
+    many = [recording(f"r{n}", by_hand(f"{n} 0 7 a")) for n in range(64)]
+    assert read(merged(many[:63]))[1] == {"a": 63}
+    with pytest.raises(UsageError, match="at most 63 recordings, found 64"):
+        merged(many)
 
 
 def test_no_recording_and_one_named_twice_are_refused() -> None:

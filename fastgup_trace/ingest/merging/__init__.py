@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from fastgup_trace.errors import RecordingError
+from fastgup_trace.errors import RecordingError, UsageError
 from fastgup_trace.ingest.merging.common import Common
+from fastgup_trace.ingest.merging.pairs import RECORDINGS_MAX
 from fastgup_trace.ingest.merging.streams import Stream, merge
 from fastgup_trace.ingest.records import Progress, Recording, Window
 
@@ -30,15 +31,17 @@ def merged(recordings: Sequence[Recording], clock: str | None = None) -> Recordi
 
     `clock` is that of all, where some do not tell it (text), or tell a wrong one: of an instance `trace-cmd extract -B`
     (3.1.6) notes the clock of the top buffer. `path` is the first one's.
-    Raises RecordingError for recordings whose times or machines do not go together; while windows are read, also
-    where the same events have other times in them.
+    Raises UsageError for more than RECORDINGS_MAX, RecordingError for recordings whose times or machines do not go
+    together; while windows are read, also where the same events have other times in them.
     """
     recordings = [replace(one, clock=clock) if clock else one for one in recordings]
     if len(recordings) == 1:
         return recordings[0]
+    if len(recordings) > RECORDINGS_MAX:
+        raise UsageError("ingest", f"at most {RECORDINGS_MAX} recordings", f"{len(recordings)}")
     _check_times(recordings)
     first = recordings[0]
-    labels = labels_of([one.path for one in recordings])
+    labels = _labels([one.path for one in recordings])
     result = replace(
         first,
         format=" + ".join(one.format for one in recordings),
@@ -72,7 +75,7 @@ def _windows(result: Recording, recordings: Sequence[Recording], labels: Sequenc
         result.damage.extend(recording.damage)
     result.losses.sort(key=lambda loss: (loss.end_ns, loss.cpu))
     result.details["recordings"] = [
-        {"file": label, **told(stream)} for label, stream in zip(labels, streams, strict=True)
+        {"file": label, **_told(stream)} for label, stream in zip(labels, streams, strict=True)
     ]
     result.details["taken_once"] = common.taken_once(labels)
     result.details["offset_ns"] = common.offsets(labels)
@@ -80,7 +83,7 @@ def _windows(result: Recording, recordings: Sequence[Recording], labels: Sequenc
         result.details["apart"] = note
 
 
-def told(stream: Stream) -> dict[str, Any]:
+def _told(stream: Stream) -> dict[str, Any]:
     """What the provenance says of one of the recordings."""
     one = stream.recording
     return {
@@ -95,7 +98,18 @@ def told(stream: Stream) -> dict[str, Any]:
     }
 
 
-def labels_of(paths: Sequence[Path]) -> list[str]:
+def spans(recording: Recording) -> list[dict[str, Any]]:
+    """Of each recording that was merged, once it is read: its clock, when it began and ended, its records.
+
+    A recording that is not merged is one, of which nothing more is to be said than of the whole.
+    """
+    told = recording.details.get("recordings")
+    if not isinstance(told, list):
+        return [{}]
+    return [{key: one[key] for key in ("clock", "start_ns", "end_ns", "events")} for one in told]
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
     """A name for each: the file's, or the whole path where two files have one name."""
     names = [path.name for path in paths]
     return [str(path) if names.count(path.name) > 1 else path.name for path in paths]
@@ -181,4 +195,4 @@ def _size(path: Path) -> int:
         return 0
 
 
-__all__ = ["SharedProgress", "labels_of", "merged"]
+__all__ = ["SharedProgress", "merged", "spans"]

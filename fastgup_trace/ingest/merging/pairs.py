@@ -18,6 +18,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _ROUNDS: Final = 8
+_SPREAD: Final = 64
+_RANGE_NS: Final = 1 << 55
 _PID: Final = 0xFFFFFFFF
 _NONE: Final = np.empty(0, np.int64)
 
@@ -61,10 +63,12 @@ class Pool:
     def paired(self, number: int, keys: Ints, ts: Ints) -> Bools:
         """Whether each of these records of recording `number` is one of the pool, which then is used."""
         theirs, their_ts, mine = self.comparable(keys)
+        base = int(ts[0]) if len(ts) else 0
+        their_ts, ts = _spread(theirs, their_ts, base), _spread(mine, ts, base)
         paired = np.zeros(len(keys), bool)
         for _ in range(_ROUNDS):
             free, left = np.flatnonzero(self._used >> number & 1 == 0), np.flatnonzero(~paired)
-            pool_at, at = nearest_pairs(theirs[free], their_ts[free], mine[left], ts[left])
+            pool_at, at = _nearest_pairs(theirs[free], their_ts[free], mine[left], ts[left])
             if not len(at):
                 break
             self._used[free[pool_at]] |= 1 << number
@@ -79,11 +83,23 @@ def _known_bits(keys: Ints) -> int:
     return (~_PID if (keys >> 32 >= 0).all() else 0) | (_PID if (keys & _PID != _PID).all() else 0)
 
 
-def nearest_pairs(keys: Ints, ts: Ints, other_keys: Ints, other_ts: Ints) -> tuple[Ints, Ints]:
-    """The places of records in both that are each other's nearest of the same key, within TOLERANCE_NS."""
+def _spread(keys: Ints, ts: Ints, base: int) -> Ints:
+    """Times in 1/_SPREAD ns after `base`; equal ones of a key, as text has, follow one another."""
+    order = np.lexsort((ts, keys))
+    places = np.arange(len(ts))
+    again = np.zeros(len(ts), bool)
+    again[1:] = (np.diff(keys[order]) == 0) & (np.diff(ts[order]) == 0)
+    rank = places - np.maximum.accumulate(np.where(again, 0, places))
+    found = np.empty(len(ts), np.int64)
+    found[order] = np.clip(ts[order] - base, -_RANGE_NS, _RANGE_NS) * _SPREAD + np.minimum(rank, _SPREAD - 1)
+    return found
+
+
+def _nearest_pairs(keys: Ints, ts: Ints, other_keys: Ints, other_ts: Ints) -> tuple[Ints, Ints]:
+    """The places of records in both that are each other's nearest of the same key and near enough."""
     nearest, _ = _nearest(keys, ts, other_keys, other_ts)
     back, distance = _nearest(other_keys, other_ts, keys, ts)
-    at = np.flatnonzero(distance <= TOLERANCE_NS)
+    at = np.flatnonzero(distance <= TOLERANCE_NS * _SPREAD)
     at = at[nearest[back[at]] == at]
     return back[at], at
 
