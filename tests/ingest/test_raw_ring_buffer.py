@@ -168,12 +168,12 @@ def test_losses_of_pages_and_statistics(tmp_path: Path) -> None:
     assert recording.clock == "mono"
 
 
-def test_a_copy_that_is_cut_gives_whole_pages(tmp_path: Path) -> None:
+def test_a_copy_that_is_cut_gives_whole_records(tmp_path: Path) -> None:
     m = Machine()
-    written(tmp_path, m, {0: [m.page(100, m.wake(0, 1)), m.page(200, m.wake(0, 2))[:3000]]})
+    written(tmp_path, m, {0: [m.page(100, m.wake(0, 1)), m.page(200, m.wake(0, 2) + m.wake(3, 3))[:50]]})
     recording = open_raw_ring_buffer(tmp_path)
-    assert [window.counts for window in recording.windows] == [{"wake": 1}]
-    assert "offset 4096: expected a sub-buffer of 4096 bytes, found 3000 to the end" in str(recording.damage[0])
+    assert [window.counts for window in recording.windows] == [{"wake": 2}]
+    assert "offset 4096: expected a sub-buffer of 4096 bytes, found 50 to the end" in str(recording.damage[0])
     with pytest.raises(RecordingError, match="offset 4096"):
         open_raw_ring_buffer(tmp_path, strict=True)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from shared_captures import ROOT, needs_shared, shared
 from trace_cmd_reports import check, check_losses, needs_trace_cmd, report
@@ -14,6 +18,7 @@ SHARED = [
     "armhf-fn_directio/trace.dat", "2014/k313-rfcv2-unmap-mt/trace.dat", "2014/k318-directio/trace.dat",
     "x86/clk_tsc.v7.dat", "x86/stack.v7.dat",
 ]  # fmt: skip
+SMALL = "k313-rfcv2-unmap-mt"
 SHIPPED = sorted(path.parent.name for path in (ROOT / "datasets" / "captures").glob("*/trace.dat"))
 
 
@@ -59,3 +64,45 @@ def test_recordings_of_other_people_equal_trace_cmd(name: str) -> None:
     folder = shared()
     assert folder is not None
     check(folder / "public" / name)
+
+
+def made(*command: str | Path) -> None:
+    subprocess.run(["trace-cmd", *map(str, command)], capture_output=True, check=True)
+
+
+@needs_trace_cmd
+@pytest.mark.parametrize("options", ["6 none", "7 none", "7 zstd"])
+def test_converted_recording_equals_trace_cmd(tmp_path: Path, options: str) -> None:
+    version, compression = options.split()
+    path, source = tmp_path / "trace.dat", ROOT / "datasets" / "captures" / SMALL / "trace.dat"
+    made("convert", "-i", source, "-o", path, "--file-version", version, "--compression", compression)
+    check(path)
+    assert open_trace_dat(path).format == f"trace.dat v{version}"
+
+
+@needs_trace_cmd
+def test_split_recording_equals_trace_cmd(tmp_path: Path) -> None:
+    source = ROOT / "datasets" / "captures" / SMALL / "trace.dat"
+    made("split", "-i", source, "-o", tmp_path / "part", "-e", "5000", "-r")
+    parts = sorted(tmp_path.glob("part.*"))
+    assert len(parts) > 2
+    found = Counter[str]()
+    for part in parts:
+        check(part)
+        for window in open_trace_dat(part).windows:
+            found.update(window.counts)
+    (window,) = open_trace_dat(source).windows
+    assert found <= Counter(window.counts)
+    assert found.total() > 0.9 * sum(window.counts.values())
+
+
+@needs_trace_cmd
+def test_restored_recording_equals_trace_cmd(tmp_path: Path) -> None:
+    """What a recorder that died leaves: raw pages of each CPU, and a folder of the kernel's texts."""
+    raw = ROOT / "tests" / "data" / "raw_ring_buffer"
+    pages = [raw / "instances" / "one" / "per_cpu" / f"cpu{cpu}" / "trace_pipe_raw" for cpu in range(2)]
+    made("restore", "-c", "-t", raw, "-k", raw / "kallsyms", "-o", tmp_path / "texts.dat")
+    made("restore", "-i", tmp_path / "texts.dat", "-o", tmp_path / "trace.dat", *pages)
+    check(tmp_path / "trace.dat")
+    (window,) = open_trace_dat(tmp_path / "trace.dat").windows
+    assert window.counts == {"sched_switch": 20, "sched_process_exec": 3, "print": 2}

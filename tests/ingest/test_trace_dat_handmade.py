@@ -75,6 +75,20 @@ def test_records_in_time_order_with_all_kinds_of_stamps(tmp_path: Path, machine:
     assert recording.details["sub_buffer_bytes"] == m.page_bytes
 
 
+@pytest.mark.parametrize("writer", ["v6", "v7", "v7 none"])
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_sub_buffers_larger_than_the_file_says(tmp_path: Path, big_endian: bool, writer: str) -> None:
+    """As trace-cmd 3.1.6 writes those of buffer_subbuf_size_kb 16: 4096 in the file, one instance with more."""
+    m, large = Machine(big_endian), Machine(big_endian, page_bytes=16384)
+    many = [large.page(1000 * n, b"".join(large.wake(1, 1000 * n + k) for k in range(400))) for n in (1, 2, 3)]
+    few = [m.page(1500, m.wake(0, 1500))]
+    recording, (window,) = read(tmp_path, WRITERS[writer](File(m, {"": {0: few}, "large": {0: many}})))
+    numbers = window.events["wake"]["cpu"].to_pylist()
+    assert sorted(numbers) == sorted([1500, *(1000 * n + k for n in (1, 2, 3) for k in range(400))])
+    assert numbers[0] == 1000
+    assert recording.details["sub_buffer_bytes"] == 16384
+
+
 def test_lost_events_are_placed_and_their_sum_is_the_tracers(tmp_path: Path) -> None:
     m = Machine()
     pages = [

@@ -23,6 +23,7 @@ The byte order is found in the pages, the size of the kernel's long in header_pa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from fastgup_trace.errors import RecordingError
@@ -36,9 +37,9 @@ from fastgup_trace.ingest.raw_ring_buffer.layout import Layout, find_layout
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
 from fastgup_trace.ingest.ring_buffer.losses import parse_cpu_stats
 from fastgup_trace.ingest.ring_buffer.pages import PageWalker
-from fastgup_trace.ingest.ring_buffer.windows import Merger, Source
+from fastgup_trace.ingest.ring_buffer.windows import Block, Merger, Source
 from fastgup_trace.ingest.trace_dat.compression import plain_blocks
-from fastgup_trace.ingest.trace_dat.sub_buffers import found_size, laid_out
+from fastgup_trace.ingest.trace_dat.sub_buffers import found_size, laid_out, rescued
 from fastgup_trace.ingest.trace_dat.times import TICK_CLOCKS
 
 NO_METADATA = "put the machine's events/*/*/format beside them, or let `trace-cmd restore` make a trace.dat of them"
@@ -132,7 +133,9 @@ def _sources(
     for cpu, size in zip(cpus, sizes, strict=True):
         whole = len(cpu.data) - len(cpu.data) % size
         cursor = Cursor(cpu.data, str(cpu.path), layout.big_endian)
-        blocks = plain_blocks(cursor, whole, size, f"CPU {cpu.cpu}")
+        rest = rescued(cpu.data[whole:], size, layout.header, layout.big_endian)
+        last = [Block(memoryview(rest), whole, True, len(cpu.data))] if rest else []
+        blocks = chain(plain_blocks(cursor, whole, size, f"CPU {cpu.cpu}"), last)
         sources.append(Source(cpu.instance, cpu.cpu, common, laid_out(blocks, size, common, size, cursor, True)))
     return sources, common
 

@@ -14,6 +14,7 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from fastgup_trace.errors import RecordingError
@@ -32,7 +33,7 @@ from fastgup_trace.ingest.trace_dat.container import MAGIC, Container, Stream
 from fastgup_trace.ingest.trace_dat.details import details
 from fastgup_trace.ingest.trace_dat.latency import open_latency_text
 from fastgup_trace.ingest.trace_dat.opening import read_container
-from fastgup_trace.ingest.trace_dat.sub_buffers import found_size, laid_out, peeked
+from fastgup_trace.ingest.trace_dat.sub_buffers import found_size, laid_out, peeked, rescued
 from fastgup_trace.ingest.trace_dat.times import Times, read_times
 
 _ARCH = {"aarch64": "arm64", "aarch64_be": "arm64"}
@@ -141,7 +142,7 @@ def _sources(container: Container, header: PageHeader, times: Times) -> tuple[li
     """The pages of each CPU, all in sub-buffers of one size, and that size in bytes."""
     found = list[tuple[Stream, Iterator[Block], int]]()
     for stream in container.streams:
-        first, blocks = peeked(_blocks(container, stream))
+        first, blocks = peeked(_blocks(container, header, stream))
         size = found_size(first, stream.page_bytes, header, container.big_endian)
         if not stream.packed and not stream.cut and stream.size % size:
             size = stream.page_bytes
@@ -162,12 +163,20 @@ def _sources(container: Container, header: PageHeader, times: Times) -> tuple[li
     return sources, common
 
 
-def _blocks(container: Container, stream: Stream) -> Iterator[Block]:
+def _rest(container: Container, header: PageHeader, stream: Stream) -> Iterator[Block]:
+    """What is whole of the page that the file ends in."""
+    start = stream.offset + stream.size
+    page = rescued(container.data[start : start + stream.rest], stream.page_bytes, header, container.big_endian)
+    if page:
+        yield Block(memoryview(page), start, True, start + stream.rest)
+
+
+def _blocks(container: Container, header: PageHeader, stream: Stream) -> Iterator[Block]:
     cursor = container.cursor(stream.offset)
     cursor.data = cursor.data[: stream.end]
     what = f"CPU {stream.cpu}"
     if not stream.packed or container.unpack is None:
-        return plain_blocks(cursor, stream.size, stream.page_bytes, what)
+        return chain(plain_blocks(cursor, stream.size, stream.page_bytes, what), _rest(container, header, stream))
     return packed_blocks(cursor, stream.size, container.unpack, stream.page_bytes, what, stream.cut)
 
 

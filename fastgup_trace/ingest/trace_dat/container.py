@@ -48,6 +48,8 @@ class Stream:
     packed: bool
     cut: bool = False
     """The file ends inside these pages: packed ones end with the last whole chunk."""
+    rest: int = 0
+    """Bytes of a cut page behind the whole ones, where they are not packed."""
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,15 @@ def keep_stream(container: Container, cursor: Cursor, stream: Stream, place: int
     cut = whole < stream.size
     if cut:
         container.note(f"{stream.size} bytes of CPU {stream.cpu} at offset {stream.offset}", f"{whole}")
-    if not stream.packed and whole % stream.page_bytes:
-        if not cut:
-            found = f"{stream.size} bytes"
-            cursor.fail(f"whole pages of {stream.page_bytes} bytes for CPU {stream.cpu}", found, place)
-        whole -= whole % stream.page_bytes
-    if whole:
+    if not stream.packed and whole % stream.page_bytes and not cut:
+        found = f"{stream.size} bytes"
+        cursor.fail(f"whole pages of {stream.page_bytes} bytes for CPU {stream.cpu}", found, place)
+    rest = 0 if stream.packed else whole % stream.page_bytes
+    whole -= rest
+    if whole or rest:
         size = stream.size if stream.packed else whole
         end = min(stream.end, len(container.data))
-        container.streams.append(replace(stream, size=size, end=end, cut=stream.cut or cut))
+        container.streams.append(replace(stream, size=size, end=end, cut=stream.cut or cut, rest=rest))
 
 
 def cpu_count(cursor: Cursor, count: int) -> int:

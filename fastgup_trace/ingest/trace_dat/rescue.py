@@ -24,9 +24,11 @@ from fastgup_trace.ingest.trace_dat.container import (
     Stream,
     keep_stream,
 )
-from fastgup_trace.ingest.trace_dat.sections import NAMES, SECTION_HEAD_BYTES, open_section, read_options
+from fastgup_trace.ingest.trace_dat.sections import SECTION_HEAD_BYTES, open_section, read_options
 
 _SECTIONS_MAX = 4096
+_NUMBER_MAX = 63
+"""trace-cmd 3.4 has sections up to 25."""
 
 
 def find_sections(container: Container, cursor: Cursor, first: int) -> None:
@@ -71,7 +73,8 @@ def _walk(container: Container, cursor: Cursor, first: int) -> Iterator[tuple[in
         cursor.seek(place, "a section")
         number, flags = cursor.number(2, "a section's number"), cursor.number(2, "a section's flags")
         description, size = cursor.number(4, "a section's description"), cursor.number(8, "a section's size")
-        if number not in NAMES or flags > 1 or (number == DONE and not size) or description > len(container.data):
+        is_empty = number == DONE and not size  # zeros, which pad pages
+        if number > _NUMBER_MAX or flags > 1 or is_empty or description > len(container.data):
             return
         yield number, place, size
         place += SECTION_HEAD_BYTES + size

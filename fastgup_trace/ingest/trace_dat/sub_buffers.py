@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Literal
 
 from fastgup_trace.ingest.cursor import Cursor
 from fastgup_trace.ingest.ring_buffer.header import PageHeader
@@ -15,6 +16,8 @@ from fastgup_trace.ingest.ring_buffer.windows import Block
 
 SUB_BUFFER_BYTES_MAX = 1 << 24
 COMMIT_MASK = (1 << 27) - 1  # kernel/trace/ring_buffer.c: RB_MISSED_MASK; flags are above it
+MISSED = 1 << 31  # RB_MISSED_EVENTS
+_DATA_MAX, _PADDING = 28, 29  # include/linux/ring_buffer.h: enum ring_buffer_type
 
 
 def found_size(first: memoryview, told: int, header: PageHeader, big_endian: bool) -> int:
@@ -27,6 +30,45 @@ def found_size(first: memoryview, told: int, header: PageHeader, big_endian: boo
     while header.data_offset + commit > size and size < SUB_BUFFER_BYTES_MAX:
         size *= 2
     return size if size <= SUB_BUFFER_BYTES_MAX else told
+
+
+def rescued(page: memoryview, page_bytes: int, header: PageHeader, big_endian: bool) -> bytes:
+    """A whole page of the beginning of one: with its whole events alone; nothing where it has none."""
+    order: Literal["big", "little"] = "big" if big_endian else "little"
+    if len(page) < header.data_offset:
+        return b""
+    place = header.commit_offset, header.commit_offset + header.commit_bytes
+    word = int.from_bytes(page[slice(*place)], order)
+    told = word & COMMIT_MASK
+    limit = min(len(page), header.data_offset + told)
+    end = header.data_offset
+    while end + 4 <= limit:
+        size = _event_bytes(page[end : end + 8], big_endian)
+        if not size or end + size > limit:
+            break
+        end += size
+    data = end - header.data_offset
+    if not data:
+        return b""
+    # What was lost before the page is told behind its last event: where that is missing, the count is.
+    flags = word & ~COMMIT_MASK & (MISSED if data < told else -1)
+    head = page[: place[0]], (flags | data).to_bytes(header.commit_bytes, order), page[place[1] : end]
+    return b"".join(head).ljust(page_bytes, b"\0")
+
+
+def _event_bytes(head: memoryview, big_endian: bool) -> int:
+    """The size of an event with its header, of which these are the first bytes; 0 where it can't be told."""
+    order: Literal["big", "little"] = "big" if big_endian else "little"
+    word = int.from_bytes(head[:4], order)
+    kind, delta = (word >> 27, word & 0x7FF_FFFF) if big_endian else (word & 31, word >> 5)
+    if 0 < kind <= _DATA_MAX:
+        return 4 + 4 * kind
+    if kind > _PADDING:
+        return 8
+    if len(head) < 8 or (kind == _PADDING and not delta):
+        return 0
+    second = int.from_bytes(head[4:8], order)
+    return 4 + (second + 3 & ~3) if second >= 4 else 0
 
 
 def peeked(blocks: Iterator[Block]) -> tuple[memoryview, Iterator[Block]]:
