@@ -15,10 +15,10 @@ from fastgup_trace.ingest.merging import SharedProgress, merged, spans
 from fastgup_trace.ingest.parts import Parts
 from fastgup_trace.ingest.provenance import describe, find_machine
 from fastgup_trace.ingest.reading import RawTables, Sink, leaf_calls, lost_table, read_windows
-from fastgup_trace.ingest.records import Progress
+from fastgup_trace.ingest.records import Progress, WantedRecords
 from fastgup_trace.ingest.sidecars import read_kallsyms, read_sidecars
 from fastgup_trace.probes import to_tables, wanted
-from fastgup_trace.probes.catalog import is_wanted
+from fastgup_trace.probes.catalog import is_wanted, worth_decoding
 from fastgup_trace.probes.known import enabled_in, known_from
 from fastgup_trace.schema import TABLES
 
@@ -50,7 +50,7 @@ def ingest(
     path = paths[0]
     formats = [sniff(each) if format is None else find_format(format) for each in paths]
     sidecars = read_sidecars(path.parent if meta is None else meta)
-    symbols, fields = read_kallsyms(kallsyms), None if keep_raw else wanted()
+    symbols, fields = read_kallsyms(kallsyms), None if keep_raw else WantedRecords(wanted(), worth_decoding())
     with ExitStack() as stack:
         checksums = [stack.enter_context(Checksum(each)) for each in paths]
         shared = SharedProgress(progress, paths) if progress else None

@@ -55,6 +55,16 @@ Wanted = Mapping[str, frozenset[str]]
 A key that ends in `*` stands for every event that begins so."""
 
 
+class WantedRecords(dict[str, frozenset[str]]):
+    """A `Wanted` that also tells which records of some frequent events are of use."""
+
+    def __init__(self, fields: Wanted, only: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+        super().__init__(fields)
+        self.only = only
+        """Event -> one of its integer fields, and the values that make a record worth decoding; a reader may leave
+        out the others, whose number counts like any."""
+
+
 def wanted_fields(wanted: Wanted | None, event: str) -> tuple[bool, frozenset[str] | None]:
     """Whether `event` is to be decoded, and which of its fields (None: all)."""
     if wanted is None:

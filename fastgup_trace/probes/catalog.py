@@ -229,6 +229,15 @@ def trimmed(event: str, records: pa.Table) -> pa.Table:
     return records.filter(pc.is_in(column, pa.array(values)))
 
 
+def worth_decoding() -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Of ONLY what is told by a number: a reader can leave the other records out before it decodes them."""
+    found: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for event, (field, values) in ONLY.items():
+        if numbers := tuple(value for value in values if isinstance(value, int)):
+            found[event] = field, numbers
+    return found
+
+
 def wanted() -> dict[str, frozenset[str]]:
     """Event -> the fields to decode: of the probes, and of the function tracers' records."""
     fields: dict[str, frozenset[str]] = {}

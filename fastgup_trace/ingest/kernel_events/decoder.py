@@ -16,7 +16,7 @@ from fastgup_trace.ingest.kernel_events.fields import MESSAGE, Column, Context, 
 from fastgup_trace.ingest.kernel_events.formats import Field, Format, Formats
 from fastgup_trace.ingest.kernel_events.messages import Messages
 from fastgup_trace.ingest.kernel_events.stacks import KERNEL, STACKS, Owners, caller_symbols
-from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
+from fastgup_trace.ingest.records import Wanted, WantedRecords, Window, wanted_fields
 from fastgup_trace.ingest.unaligned import words
 
 _COMMON = {"common_type": (0, 2), "common_flags": (2, 1), "common_preempt_count": (3, 1), "common_pid": (4, 4)}
@@ -38,6 +38,7 @@ class EventDecoder:
     def __init__(self, formats: Formats, context: Context, wanted: Wanted | None, path: str, *, strict: bool) -> None:
         self._formats, self._context, self._path, self._strict = formats, context, path, strict
         self._wanted = wanted
+        self._only = wanted.only if isinstance(wanted, WantedRecords) else {}
         self._seq = 0
         self._owners = Owners()
         self._messages = Messages(context.order, context.long_bytes, context.symbols)
@@ -81,6 +82,7 @@ class EventDecoder:
                 owners = self._owners.column(name, part) if name in STACKS else None
                 if not is_wanted:
                     continue
+                part = self._worth_decoding(format_, batch, part)
                 table, short = self._table(format_, fields, batch, part)
                 if owners is not None and (fields is None or "of_seq" in fields):
                     table = table.append_column("of_seq", owners)
@@ -134,6 +136,17 @@ class EventDecoder:
         place = np.where(fits, group.start + ip.offset, 0)
         found = words(batch.data, place, f"{self._context.order}u{ip.size}").astype(np.uint64)
         return np.where(fits, found, np.uint64(0))
+
+    def _worth_decoding(self, format_: Format, batch: Batch, group: Group) -> Group:
+        """Of an event whose field tells which records are of use, those; and any too short to have the field."""
+        name, values = self._only.get(format_.name, ("", ()))
+        field = next((field for field in format_.fields if field.name == name), None)
+        if field is None or field.size not in (1, 2, 4, 8):
+            return group
+        fits = group.length >= field.offset + field.size
+        dtype = f"{self._context.order}{'i' if field.signed else 'u'}{field.size}"
+        found = words(batch.data, np.where(fits, group.start + field.offset, 0), dtype).astype(np.int64)
+        return group.take(np.flatnonzero(np.isin(found, values) | ~fits))
 
     def _table(self, format_: Format, names: frozenset[str] | None, batch: Batch, group: Group) -> tuple[pa.Table, int]:
         data, order = batch.data, self._context.order
