@@ -131,6 +131,7 @@ REPORT_FLAGS = 0x01 | 0x04 | 0x08 | 0x10
 """Interrupts off, rescheduling needed, hard and soft interrupts: trace-cmd shows no others."""
 UNTOLD_BY_REPORT = re.compile(
     r"sched_switch\.prev_state: \d+ rows, as \(0, 256\)"  # The plugin shows R+ as R.
+    r"|kernel_stack\.caller\.sym: 1 rows, "  # Two functions have one address: __do_sys_vfork and __x64_sys_vfork.
 )
 
 

@@ -64,16 +64,63 @@ def test_packed(packer: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("packer", PACKERS)
 @pytest.mark.parametrize("keep", [0.3, 0.9])
 def test_packed_and_cut(packer: str, keep: float, tmp_path: Path) -> None:
-    packed = PACKERS[packer](TEXT * 50)
-    with pytest.raises(RecordingError, match=r"trace:\d+: expected more compressed text, found "):
-        read(tmp_path / "trace", packed[: int(len(packed) * keep)])
+    """Every line that can be unpacked is there, and the recording says where it ends; `strict` refuses."""
+    rng = random.Random(2)
+    whole = HEADER + b"".join(
+        b" init-1 [003] d..1. 2%06d.467020: call_rcu: head=0x%x\n" % (n, rng.getrandbits(64)) for n in range(20_000)
+    )
+    packed = PACKERS[packer](whole)
+    path = tmp_path / "trace"
+    path.write_bytes(packed[: int(len(packed) * keep)])
+    found = read_file(path)
+    rows = found.rows("call_rcu")
+    known = [int(line.rpartition(b"=")[2], 16) for line in whole.splitlines()[3:]]
+    assert [row["head"] for row in rows] == known[: len(rows)]
+    assert len(rows) > (keep - 0.3) * len(known)
+    (damage,) = found.recording.damage
+    last_line = 3 + len(rows) + 1
+    assert re.search(rf"trace:{last_line}: expected more compressed text, found the end of the file", str(damage))
+    with pytest.raises(RecordingError, match="expected more compressed text, found the end of the file"):
+        read_file(path, strict=True)
 
 
 def test_packed_and_damaged(tmp_path: Path) -> None:
+    """A wrong checksum at the end: what was unpacked is there."""
     packed = bytearray(gzip.compress(TEXT * 50))
     packed[-6] ^= 0xFF
-    with pytest.raises(RecordingError, match=r"trace:\d+: expected more compressed text, found CRC check failed"):
-        read(tmp_path / "trace", bytes(packed))
+    path = tmp_path / "trace"
+    path.write_bytes(bytes(packed))
+    found = read_file(path)
+    assert sum(found.counts.values()) > 45 * 6
+    assert [str(damage) for damage in found.recording.damage if "incorrect data check" in str(damage)]
+    with pytest.raises(RecordingError, match=r"trace:\d+: expected more compressed text, found .*incorrect data check"):
+        read_file(path, strict=True)
+
+
+def test_zeros_at_the_end(tmp_path: Path) -> None:
+    """A file system that lost power may leave zeros where text was to be written."""
+    path = tmp_path / "trace"
+    path.write_bytes(TEXT + LINES[0][:40] + bytes(5000))
+    found = read_file(path)
+    assert sum(found.counts.values()) == 6
+    assert found.undecodable == {"the text ends inside a line": 1}
+    (damage,) = found.recording.damage
+    assert "trace:11: expected text, found zeros up to the end of the file" in str(damage)
+    with pytest.raises(RecordingError, match="trace:11: expected text, found zeros"):
+        read_file(path, strict=True)
+
+
+def test_last_line_cut(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes(TEXT + LINES[0][:-9])
+    (damage,) = read_file(path).recording.damage
+    assert str(damage) == f"{path}:11: expected a whole line, found the end of the text; it is not decoded"
+    with pytest.raises(RecordingError, match="trace:11: expected a whole line"):
+        read_file(path, strict=True)
+
+
+def test_lines_of_dos(tmp_path: Path) -> None:
+    assert read(tmp_path / "trace", TEXT.replace(b"\n", b"\r\n")) == read(tmp_path / "trace", TEXT)
 
 
 def test_cut_between_lines(tmp_path: Path) -> None:
@@ -104,7 +151,7 @@ def test_cut_inside_line(number: int, tmp_path: Path) -> None:
         (LINES[0].rstrip(), "trace:1: expected records as in .*, found other text"),
         (b"hello\nworld\n", "trace:1: expected records as in .*, found other text"),
         (TEXT + b"\0\n", "trace:11: expected text, found a zero byte; the file is binary or damaged from here on"),
-        (TEXT + b"x\n\n\0", "trace:13: expected text, found a zero byte"),
+        (TEXT + b"x\n\n\0x", "trace:13: expected text, found a zero byte"),
         (b"\x7fELF\x02\0\0\0" * 9, "trace:1: expected text, found a zero byte"),
     ],
 )

@@ -19,9 +19,12 @@ from pathlib import Path
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest.ftrace_text.decode import Decoder
 from fastgup_trace.ingest.ftrace_text.graph import Drawing, ReportCalls, is_drawn
+from fastgup_trace.ingest.ftrace_text.latency import Latency, is_latency
 from fastgup_trace.ingest.ftrace_text.lines import RECORD, Header, Records, parse_lines
 from fastgup_trace.ingest.ftrace_text.losses import Losses
-from fastgup_trace.ingest.ftrace_text.source import BLOCK_BYTES, compression, text_blocks, uncompressed_head
+from fastgup_trace.ingest.ftrace_text.names import Names
+from fastgup_trace.ingest.ftrace_text.source import BLOCK_BYTES, TextBlock, compression, text_blocks, uncompressed_head
+from fastgup_trace.ingest.ftrace_text.stacks import whole_stacks
 from fastgup_trace.ingest.ftrace_text.values import Dialect
 from fastgup_trace.ingest.ftrace_text.window import Gatherer
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
@@ -38,6 +41,7 @@ NO_RECORD = "the line is no record"
 MISSING = "announced by the header, not in the text"
 
 _SNIFF_LINES = 64
+_SNIFF_BYTES = 1 << 16
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -53,7 +57,7 @@ def sniff(path: Path, head: bytes) -> bool:
     if any(re.match(rb"cpus=\d+\r?$|version = \d+\r?$", line) for line in lines[:4]):
         return True
     text = b"\n".join(lines)
-    return any(row[5] or row[3] for row in RECORD.findall(text)) or is_drawn(text)
+    return any(row[5] or row[3] for row in RECORD.findall(text)) or is_drawn(text) or is_latency(text)
 
 
 def open_ftrace_text(
@@ -67,19 +71,23 @@ def open_ftrace_text(
     """Open a text recording. `wanted` limits what is decoded, never what is counted.
 
     Raises RecordingError (FILE:LINE), here or while windows are read, for what is not ftrace text, binary data in it,
-    and damaged compression.
+    and, where `strict`, for text that is cut or whose compression is damaged.
     """
     try:
         size = path.stat().st_size
         large = _text_bytes(path, size) >= LARGE_BYTES
-        blocks = text_blocks(path, LARGE_BLOCK_BYTES if large else BLOCK_BYTES)
+        damage: list[RecordingError] = []
+        block_bytes = LARGE_BLOCK_BYTES if large else BLOCK_BYTES
+        blocks = whole_stacks(text_blocks(path, block_bytes, None if strict else damage))
         first = next(blocks, None)
     except OSError as error:
         found = error.strerror or str(error)
         raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
+    if first is None and damage:
+        raise damage[0]
     if first is None:
         raise RecordingError(f"{path}:1", "ftrace text", "an empty file", "record again")
-    header, reader = Header(), Drawing() if is_drawn(first.text) else ReportCalls(_scanner(large))
+    header, reader = Header(), _reader(first.text, large)
     parsed = reader.parse(b"" if first.cut else first.text, header)
     if not len(parsed[0]):
         known = header.tracer or header.is_report
@@ -93,6 +101,7 @@ def open_ftrace_text(
     losses: list[Loss] = []
     comms: dict[int, str] = {}
     tgids: dict[int, int] = {}
+    names = Names(comms, tgids)
     details: dict[str, object] = {}
     if not timed:
         details["times"] = "not recorded: common_ts_ns is the record's position"
@@ -106,12 +115,15 @@ def open_ftrace_text(
         records = 0
         for block in chain([first], blocks):
             if block.cut:
-                gatherer.undecodable[CUT] += not block.text.startswith(b"#")
+                if not block.text.startswith(b"#"):
+                    gatherer.undecodable[CUT] += 1
+                    _report_cut(path, block, damage, strict)
                 continue
             lines, calls = parsed if block is first else reader.parse(block.text, header)
             records += len(lines)
             tracker.add(lines, gatherer.undecodable, NO_RECORD)
-            _tasks(lines, comms, tgids)
+            names.add(lines.tasks)
+            gatherer.collect_names = bool(names.unknown)
             gatherer.add(lines, calls)
             if progress:
                 progress(block.read_bytes, size)
@@ -121,6 +133,7 @@ def open_ftrace_text(
             details["entries_in_buffer"], details["entries_written"] = header.entries
             if records < header.entries[0]:
                 gatherer.undecodable[MISSING] += header.entries[0] - records
+        names.resolve(gatherer.names_told)
         tracker.finish(header.entries)
         yield gatherer.flush(last=True)
 
@@ -139,14 +152,33 @@ def open_ftrace_text(
         losses=losses,
         windows=windows(),
         unit="positions" if not timed else "ticks" if ticks else "ns",
+        damage=damage,
         details=details,
     )
+
+
+def _report_cut(path: Path, block: TextBlock, damage: list[RecordingError], strict: bool) -> None:
+    """Say that the recording's last line has no end, unless more is known."""
+    error = RecordingError(f"{path}:{block.first_line}", "a whole line", "the end of the text", "it is not decoded")
+    if strict:
+        raise error
+    if not damage:
+        damage.append(error)
 
 
 def _text_bytes(path: Path, size: int) -> int:
     """About how long the text of a file is."""
     with path.open("rb") as file:
         return size * (_PACKED_RATIO if compression(file.read(8)) else 1)
+
+
+def _reader(text: bytes, large: bool) -> Drawing | Latency | ReportCalls:
+    """What reads lines like those of `text`."""
+    if is_drawn(text):
+        return Drawing()
+    if not any(row[7] for row in RECORD.findall(text[:_SNIFF_BYTES])) and is_latency(text):
+        return Latency()
+    return ReportCalls(_scanner(large))
 
 
 def _scanner(large: bool) -> Callable[[bytes, Header], Records]:
@@ -163,15 +195,6 @@ def _long_bits(text: bytes) -> int | None:
     if re.search(rb"[=(: ](?:0x)?[0-9a-f]{9,16}\b", text):
         return 64
     return 32 if re.search(rb"[=(: ](?:0x)?[89a-f][0-9a-f]{7}\b", text) else None
-
-
-def _tasks(lines: Records, comms: dict[int, str], tgids: dict[int, int]) -> None:
-    for comm, pid_text, tgid in lines.tasks:
-        pid = int(pid_text)
-        if comm not in {b"", b"<...>", b"<idle>"}:
-            comms[pid] = comm.decode("utf-8", "replace")
-        if tgid[:1].isdigit():
-            tgids[pid] = int(tgid)
 
 
 __all__ = ["open_ftrace_text", "sniff"]

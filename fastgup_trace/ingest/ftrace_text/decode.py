@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from fastgup_trace.ingest.ftrace_text.numbers import Numbers
-from fastgup_trace.ingest.ftrace_text.patterns import Pattern, guess, guess_syscall, known_patterns, pattern
+from fastgup_trace.ingest.ftrace_text.patterns import Pattern, guess, guess_call, guess_syscall, known_patterns, pattern
 from fastgup_trace.ingest.ftrace_text.program import program
 from fastgup_trace.ingest.ftrace_text.spans import Int64s, Spans
 
@@ -29,7 +29,7 @@ class Event:
 
     name: str
     form: str
-    """event, enter or exit (of a system call), function, raw_function, stack."""
+    """event, enter or exit (of a system call), function, raw_function, call (a function with its arguments), stack."""
 
 
 def event_of(key: bytes) -> Event:
@@ -45,11 +45,19 @@ def event_of(key: bytes) -> Event:
         return Event("function:" + (address + found[2]).decode("utf-8", "replace"), form)
     if key.endswith(b" <-"):
         return Event("function:" + re.split(rb"\+0x| ", key)[0].decode("utf-8", "replace"), "function")
+    if key.endswith(b"("):
+        return Event("function:" + re.split(rb"\+0x| |\(", key)[0].decode("utf-8", "replace"), "call")
     name = key.removesuffix(b" -> ").rstrip(b" :(").decode("utf-8", "replace")
     for prefix, form in ("sys_enter_", "enter"), ("sys_exit_", "exit"):
         if name.startswith(prefix):
             return Event(name, form)
     return Event(name, "stack" if name in {"kernel_stack", "user_stack"} else "event")
+
+
+def _guess(event: Event, body: bytes) -> Pattern:
+    if event.form == "enter":
+        return guess_syscall(event.name, body)
+    return guess_call(body) if event.form == "call" else guess(body)
 
 
 _FORM_PATTERNS: dict[str, tuple[str, ...]] = {
@@ -88,7 +96,7 @@ class Decoder:
                     return
                 self.guesses[event.name] = self.guesses.get(event.name, 0) + 1
                 body = bodies.take(rows[:1]).tolist()[0]
-                guessed = guess_syscall(event.name, body) if event.form == "enter" else guess(body)
+                guessed = _guess(event, body)
                 shapes.append(guessed if guessed.regex.match(body) else pattern("{text:s}"))
             shape = shapes[tried]
             tried += 1

@@ -1,17 +1,19 @@
 """What the function-graph tracer draws: calls, returns and, as comments, events.
 
-    [SECONDS |] CPU) [TASK-PID |] [FLAGS |] DURATION |  body     `cat trace`
+    [SECONDS |] [N us |] [CPU)] [TASK-PID |] [FLAGS |] DURATION |  body     `cat trace`
     TASK-PID [CPU] SECONDS: funcgraph_entry: DURATION |  body    `trace-cmd report`
 
 A body is `FUNCTION() {`, `FUNCTION();` (a leaf: entry and exit at once), `}`, `} /* FUNCTION */` or
-`/* EVENT: ... */`; two spaces of indentation are one level of depth.
+`/* EVENT: ... */`; two spaces of indentation are one level of depth. What stands before it depends on the options
+funcgraph-abstime, -rel (N us since the buffer's start), -cpu, -proc, latency-format and -duration; arguments
+(funcgraph-args, 6.15) stand between the parentheses, a returned value (funcgraph-retval, 6.5) in the comment behind.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,32 +24,35 @@ from fastgup_trace.ingest.ftrace_text.lines import (
     Records,
     Task,
     flag_bits,
+    frames_of,
     nanoseconds,
     parse_lines,
 )
 from fastgup_trace.ingest.ftrace_text.spans import Int64s
+from fastgup_trace.ingest.ftrace_text.stacks import FRAME
 
 _DURATION = rb"(?:[$@*#!+] ?)?(?: *(\d{1,18})(?:\.(\d{1,3}))? us)?"
 DRAWN = re.compile(
-    rb"^ *+(?:(\d{1,10})\.(\d{1,9}) +\|)? *(\d{1,6})\)"
+    rb"^(?!#) *+(?:(\d{1,10})\.(\d{1,9}) +\|)?(?: *(\d{1,15}) us +\|)?(?: *(\d{1,6})\))?"
     rb"(?: +([^|\n]{0,40}?)-(\d{1,10}) *\|)?(?: *([^\s\d|+!#*@$][^\s|]{2,8}) *\|)?"
     rb" *" + _DURATION + rb" *\|(.*)$"
     rb"|^(.+)$",
     re.MULTILINE,
 )
-"""Seconds, fraction, cpu, comm, pid, flags, us, us fraction, body; or any other line."""
+"""Seconds, fraction, us since the start, cpu, comm, pid, flags, us, us fraction, body; or any other line."""
 
 SWITCH = re.compile(rb" *(\d{1,6})\) +(.*?)-(\d{1,10}) +=> +(.*?)-(\d{1,10}) *$")
 _SWITCHED = re.compile(rb"(?:prev|next)_comm=(.{0,64}?) (?:prev|next)_pid=(\d{1,10})")
-_IGNORED = re.compile(rb" *-+$|.*[<=]=========[=>] *\|?$")
+_IGNORED = re.compile(rb" *-+$| *\*/$|.*[<=]=========[=>] *\|?$")
 _DURATION_NS_MAX = 10**15
 _BODY = re.compile(
     rb"( *)(?:"
-    rb"(\})(?: /\* ([^\s*]+).*)?"
+    rb"(\})(?: /\*(?: (?!ret=)([^\s*=][^\s*]*))?.*\*/)?"
     rb"|/\* (" + KEY + rb")(.*?)(?: \*/)?"
     rb"|([^\s(]+(?: \[\w+\])?)\(.*(;|\{)(?: /\*.*\*/)?"
     rb") *$"
 )
+_RETURNED = re.compile(rb"/\*.*?(?:ret=| = |^= )(-?(?:0x)?[0-9a-f]{1,20}) \*/ *$")
 REPORT_BODY = re.compile(rb" *" + _DURATION + rb" *\|(.*)$")
 
 
@@ -62,6 +67,8 @@ class Calls:
     depth: list[int] = field(default_factory=list)
     duration_ns: list[int] = field(default_factory=list)
     """-1 for entries and where it is not shown."""
+    returned: list[bytes] = field(default_factory=list)
+    """As written; empty for entries and where it is not shown."""
 
 
 @dataclass
@@ -76,7 +83,7 @@ class Stacks:
     entered: dict[tuple[int, int], list[bytes]] = field(default_factory=dict)
     """(CPU or thread, depth) -> the last function, or those that have not returned."""
 
-    def add(self, calls: Calls, row: int, owner: int, body: re.Match[bytes], duration_ns: int) -> None:
+    def add(self, calls: Calls, row: int, owner: int, body: re.Match[bytes], duration_ns: int, drawn: bytes) -> None:
         """Record a `FUNCTION() {`, `FUNCTION();` or `}`."""
         depth = max(len(body[1]) - 2, 0) // 2
         entered = self.entered.setdefault((owner, depth), [])
@@ -94,15 +101,19 @@ class Stacks:
             elif not leaf:
                 entered.append(func)
         if body[2] or leaf:
-            _append(calls, row, True, func, depth, duration_ns)
+            found = _RETURNED.search(drawn) if drawn.rstrip().endswith(b"*/") else None
+            _append(calls, row, True, func, depth, duration_ns, found[1] if found else b"")
 
 
-def _append(calls: Calls, row: int, is_exit: bool, func: bytes, depth: int, duration_ns: int) -> None:
+def _append(
+    calls: Calls, row: int, is_exit: bool, func: bytes, depth: int, duration_ns: int, returned: bytes = b""
+) -> None:
     calls.row.append(row)
     calls.exits.append(is_exit)
     calls.func.append(func)
     calls.depth.append(depth)
     calls.duration_ns.append(duration_ns)
+    calls.returned.append(returned)
 
 
 def duration(us: bytes | None, fraction: bytes | None) -> int:
@@ -117,7 +128,7 @@ def parse_body(text: bytes) -> re.Match[bytes] | None:
 
 def is_drawn(text: bytes) -> bool:
     """Whether some lines are drawn by the function-graph tracer."""
-    return any(row[2] for row in DRAWN.findall(text[: 1 << 16]))
+    return any((row[3] or row[7]) and parse_body(row[9]) for row in DRAWN.findall(text[: 1 << 16]))
 
 
 @dataclass
@@ -135,11 +146,22 @@ class Drawing:
         ts: list[tuple[bytes, bytes]] = []
         cpus, pids, flags, keys, bodies = list[int](), list[int](), list[int](), list[bytes](), list[bytes]()
         others, tasks = list[tuple[int, bytes]](), list[Task]()
+        frames = list[tuple[int, bytes]]()
         unknown: dict[int, list[int]] = {}
         calls = Calls()
-        for seconds, fraction, cpu_text, comm, pid_text, flag_text, us, us_fraction, drawn, other in DRAWN.findall(
-            text
-        ):
+        for (
+            seconds,
+            fraction,
+            since,
+            cpu_text,
+            comm,
+            pid_text,
+            flag_text,
+            us,
+            us_fraction,
+            drawn,
+            other,
+        ) in DRAWN.findall(text):
             if other:
                 if found := SWITCH.match(other):
                     cpu = int(found[1])
@@ -148,10 +170,12 @@ class Drawing:
                     self.pids[cpu] = int(found[5])
                     # The name is cut to seven characters here, a shorter one is whole.
                     tasks += [(name, pid, b"") for name, pid in (found.group(2, 3), found.group(4, 5)) if len(name) < 7]
+                elif found := FRAME.match(other):
+                    frames.append((len(keys), found[1]))
                 elif not header.take(other) and not _IGNORED.match(other):
                     others.append((len(keys), other))
                 continue
-            body, row, cpu = parse_body(drawn), len(keys), int(cpu_text)
+            body, row, cpu = parse_body(drawn), len(keys), int(cpu_text or -1)
             if body is None:
                 if not _IGNORED.match(drawn + b"|"):
                     others.append((row, drawn))
@@ -161,7 +185,7 @@ class Drawing:
                 self.pids[cpu] = int(pid_text)
             elif cpu not in self.pids:
                 unknown.setdefault(cpu, []).append(row)
-            ts.append((seconds, fraction))
+            ts.append((since[:-6] or b"0", since[-6:].zfill(6)) if since and not seconds else (seconds, fraction))
             cpus.append(cpu)
             pids.append(self.pids.get(cpu, -1))
             flags.append(flag_bits(flag_text, header) if flag_text else -1)
@@ -170,7 +194,7 @@ class Drawing:
             if body[4] == b"sched_switch: ":
                 tasks += [(name, pid, b"") for name, pid in _SWITCHED.findall(bodies[-1])]
             if not body[4]:
-                self.stacks.add(calls, row, cpu, body, duration(us, us_fraction))
+                self.stacks.add(calls, row, cpu, body, duration(us, us_fraction), drawn)
         digits = 0
         times: Int64s = 2 * np.arange(self.lines, self.lines + len(keys), dtype=np.int64)
         self.lines += len(keys)
@@ -178,7 +202,8 @@ class Drawing:
             self.timed = True
             times, digits = nanoseconds([s or b"0" for s, _ in ts], [f or b"0" for _, f in ts])
         cpu_column, pid_column, flag_column = (np.array(values, np.int64) for values in (cpus, pids, flags))
-        return Lines(times, cpu_column, pid_column, flag_column, keys, bodies, others, tasks, digits).records(), calls
+        lines = Lines(times, cpu_column, pid_column, flag_column, keys, bodies, others, tasks, digits)
+        return replace(lines.records(), frames=frames_of(frames)), calls
 
 
 @dataclass
@@ -201,7 +226,7 @@ class ReportCalls:
                     body = parse_body(found[3])
                     if body and not body[4]:
                         codes[row] = drawn
-                        self.stacks.add(calls, row, int(lines.pid[row]), body, duration(found[1], found[2]))
+                        self.stacks.add(calls, row, int(lines.pid[row]), body, duration(found[1], found[2]), found[3])
             lines.codes = codes
             lines.keys.append(b"")
         return lines, calls

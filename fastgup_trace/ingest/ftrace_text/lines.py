@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from fastgup_trace.ingest.ftrace_text.spans import Int64s, Spans, spans_of
+from fastgup_trace.ingest.ftrace_text.spans import Int64s as Int64s
+from fastgup_trace.ingest.ftrace_text.spans import Spans, spans_of
+from fastgup_trace.ingest.ftrace_text.stacks import FRAME, Frames
 
 KEY = (
     rb"<(?:user )?stack trace ?>|function: *[^\s(<]+(?: <-- | parent_ip=|(?= *$))"
@@ -32,7 +34,6 @@ RECORD = re.compile(
 )
 
 LOST = re.compile(rb"CPU:(\d{1,6}) \[(?:LOST )?(?:(\d{1,18}) )?EVENTS(?: DROPPED)?\]$")
-_STACK_FRAME = re.compile(rb" *=> ")
 _LEGEND = re.compile(rb"#[ |]*(?:/ )?_-+=> (\S+)")
 _ENTRIES = re.compile(rb"# entries-in-buffer/entries-written: (\d{1,19})/(\d{1,19}) +#P:(\d{1,6})")
 _REPORT_HEADER = re.compile(rb"version = \d+|CPU \d+ is empty|cpus=(\d{1,6})$")
@@ -53,7 +54,7 @@ class Header:
     """Written by trace-cmd report."""
 
     def take(self, line: bytes) -> bool:
-        """Read `line` if it is of the header (or a comment, or a stack frame of the record before)."""
+        """Read `line` if it is of the header, or a comment."""
         if line.startswith(b"#"):
             if line.startswith(b"# tracer: "):
                 self.tracer = line[10:].strip().decode("utf-8", "replace")
@@ -66,12 +67,14 @@ class Header:
             elif found := re.match(rb"# \S+ latency trace v\S+ on (\S+)", line):
                 self.kernel_release = found[1].decode("utf-8", "replace")
             return True
+        if line.startswith((b"TRACE:", b"capturing trace")):  # Android's atrace.
+            return True
         if found := _REPORT_HEADER.match(line):
             self.is_report = True
             if found[1]:
                 self.nr_cpus = int(found[1])
             return True
-        return _STACK_FRAME.match(line) is not None
+        return False
 
 
 # Bits of struct trace_entry.flags (include/linux/trace_events.h) by the letter that trace_print_lat_fmt shows.
@@ -121,6 +124,8 @@ class Records:
     tasks: list[Task]
     """Each once, in the order in which they first appear."""
     fraction_digits: int
+    frames: Frames | None = None
+    """The lines of stacks."""
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -150,9 +155,24 @@ class Lines:
         )  # fmt: skip
 
 
-def sort_others(others: Iterable[tuple[int, bytes]], header: Header) -> list[tuple[int, bytes]]:
-    """Give `header` its lines; the rest."""
-    return [(before, line) for before, line in others if not header.take(line)]
+def sort_others(
+    others: Iterable[tuple[int, bytes]], header: Header
+) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
+    """Give `header` its lines; (lines of stacks without their arrow, all others)."""
+    frames, rest = list[tuple[int, bytes]](), list[tuple[int, bytes]]()
+    for before, line in others:
+        if found := FRAME.match(line):
+            frames.append((before, found[1]))
+        elif not header.take(line):
+            rest.append((before, line))
+    return frames, rest
+
+
+def frames_of(lines: Sequence[tuple[int, bytes]]) -> Frames | None:
+    """Lines of stacks, as `sort_others` gives them."""
+    if not lines:
+        return None
+    return Frames(np.array([before for before, _ in lines], np.int64), spans_of([line for _, line in lines]))
 
 
 _TASK = re.compile(rb"(.*)-(\d{1,10})(?: +\( *(\d{1,10}|-+)\))?$", re.DOTALL)
@@ -197,7 +217,8 @@ def parse_lines(text: bytes, header: Header) -> Records:
                 others.append((len(records), row[11]))
             else:
                 records.append(row)
-        found, others = records, sort_others(others, header)
+        found = records
+    frames, others = sort_others(others, header)
     if not found:
         none = np.empty(0, np.int64)
         return Lines(none, none, none, none, [], [], others, [], 0).records()
@@ -207,4 +228,5 @@ def parse_lines(text: bytes, header: Header) -> Records:
     flags = np.array([flag_codes[a or b] for a, b in zip(flags1, flags2, strict=True)], np.int64)
     cpu = np.array([int(a or b) for a, b in zip(cpu1, cpu2, strict=True)], np.int64)
     pids = np.minimum(np.array(list(map(int, pid)), np.int64), 2**31 - 1)
-    return Lines(ts_ns, cpu, pids, flags, keys, bodies, others, zip(comm, pid, tgid, strict=True), digits).records()
+    lines = Lines(ts_ns, cpu, pids, flags, keys, bodies, others, zip(comm, pid, tgid, strict=True), digits)
+    return replace(lines.records(), frames=frames_of(frames))

@@ -44,10 +44,10 @@ class Losses:
             if not self._close(loss, lines, row):
                 self.open.append(loss)
         if len(ts):
-            latest = np.full(int(cpu.max()) + 1, -1, np.int64)
-            latest[cpu] = np.arange(len(cpu))  # Of equal indices the last one counts.
+            latest = np.full(int(cpu.max()) + 2, -1, np.int64)
+            latest[cpu + 1] = np.arange(len(cpu))  # Of equal indices the last one counts.
             there = np.flatnonzero(latest >= 0)
-            self.cpu_ns.update(zip(there.tolist(), ts[latest[there]].tolist(), strict=True))
+            self.cpu_ns.update(zip((there - 1).tolist(), ts[latest[there]].tolist(), strict=True))
             self.last_ns = int(ts[-1])
 
     def _close(self, loss: tuple[int, int, int | None], lines: Records, row: int) -> bool:

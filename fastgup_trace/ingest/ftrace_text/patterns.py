@@ -258,6 +258,16 @@ def guess(body: bytes) -> Pattern:
     return pattern(text, atomic=True)
 
 
+_CALL_ARGUMENT = re.compile(rb"(?:^|, )(\w+)=")
+
+
+def guess_call(body: bytes) -> Pattern:
+    """The pattern of a traced function with its arguments (option func-args, 6.15): `a=0x1, b=2) <-CALLER`."""
+    names = list(dict.fromkeys(_CALL_ARGUMENT.findall(body.rpartition(b") <-")[0])))
+    arguments = ", ".join(f"{name}={{{name}:auto}}" for name in map(bytes.decode, names))
+    return pattern(arguments + ") <-{parent_ip:sym}", atomic=True)
+
+
 _PATHS = {"filename", "pathname", "oldname", "newname"}
 _ARGUMENT = re.compile(rb"(?:^|, ?| )([A-Za-z_]\w*)(?:: |=)(?=(?:0x)?[0-9a-f]+(?:[,) ]|$)|FUTEX_)")
 

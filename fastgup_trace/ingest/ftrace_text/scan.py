@@ -23,8 +23,9 @@ from fastgup_trace.ingest.ftrace_text.bytewise import (
     line_end,
     starts_with,
 )
-from fastgup_trace.ingest.ftrace_text.lines import Header, Records, flag_column, sort_others, task_of
+from fastgup_trace.ingest.ftrace_text.lines import Header, Records, flag_column, frames_of, sort_others, task_of
 from fastgup_trace.ingest.ftrace_text.spans import Bytes, Int64s, Spans
+from fastgup_trace.ingest.ftrace_text.stacks import FRAME, Frames
 
 _COMM_MAX = 40
 _SECONDS_MAX = 9_000_000_000
@@ -287,7 +288,12 @@ def scan_lines(text: bytes, header: Header) -> Records:
     def strings(row: int, size: int) -> list[bytes]:
         return [text[a:b] for a, b in zip(names[row, :size].tolist(), names[row + 1, :size].tolist(), strict=True)]
 
-    rest = sort_others(((n, text[a:b]) for n, a, b in others[:, :left].T.tolist()), header)
+    frames, left_over = _frames(data, others[:, :left])
+    more, rest = sort_others(((n, text[a:b]) for n, a, b in left_over.T.tolist()), header)
+    stacks = Frames(frames[0], Spans(text, frames[1], frames[2])) if frames.size else None
+    if more:  # Frames of other looks, maybe between those.
+        found = ((n, FRAME.match(text[a:b])) for n, a, b in others[:, :left].T.tolist())
+        stacks = frames_of([(n, frame[1]) for n, frame in found if frame])
     ts, pid, begin, end = (column[:count] for column in columns)
     cpu, key, _, flags = (column[:count] for column in codes)
     digits_of = digits_of[:count]
@@ -305,4 +311,21 @@ def scan_lines(text: bytes, header: Header) -> Records:
         others=rest,
         tasks=list(dict.fromkeys(task_of(name) for name in strings(2, tasks))),
         fraction_digits=digits,
+        frames=stacks,
     )
+
+
+def _frames(data: Bytes, others: Int64s) -> tuple[Int64s, Int64s]:
+    """(lines of stacks as the kernel and trace-cmd print them, without their arrows; the other lines)."""
+    before, begin, end = others
+    arrow = np.zeros(others.shape[1], np.int64)
+    for skip in 0, 1:
+        long = np.flatnonzero(end - begin > skip + 3)
+        at = begin[long] + skip
+        found = (data[at] == 61) & (data[at + 1] == 62) & (data[at + 2] == 32) & (data[at + 3] != 32)
+        found &= data[end[long] - 1] != 32
+        if skip:
+            found &= data[at - 1] == 32
+        arrow[long[found]] = skip + 3
+    is_frame = arrow > 0
+    return np.stack([before, begin + arrow, end])[:, is_frame], others[:, ~is_frame]

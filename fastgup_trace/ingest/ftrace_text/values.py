@@ -169,6 +169,8 @@ def typed(name: str, kind: str, words: pa.Array, dialect: Dialect) -> Columns:
             return {name: by_unique(words, lambda word: int(word == b"true"), pa.int64())}
         case "futex":
             return {name: by_unique(words, futex_operation, pa.int64())}
+        case "retval":
+            return {name: by_unique(words, integer, pa.uint64())}
         case "hex":
             return {name: by_unique(words, integer, pa.uint64()) if _has_decimals(words) else hexadecimals(words)}
         case "s" | "c":

@@ -17,8 +17,10 @@ import pyarrow.compute as pc
 from fastgup_trace.ingest.ftrace_text.decode import Decoder, Event, Part, event_of
 from fastgup_trace.ingest.ftrace_text.graph import Calls
 from fastgup_trace.ingest.ftrace_text.lines import Lines, Records
+from fastgup_trace.ingest.ftrace_text.names import COMM_FIELDS, names_told
 from fastgup_trace.ingest.ftrace_text.numbers import Numbers, joined
 from fastgup_trace.ingest.ftrace_text.spans import Int64s, Spans
+from fastgup_trace.ingest.ftrace_text.stacks import STACKS, Owners, stack_columns
 from fastgup_trace.ingest.ftrace_text.values import NUMERIC, Dialect, detect, together, typed, typed_numbers, widest
 from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
 
@@ -63,7 +65,12 @@ class Gatherer:
     counts: Counter[str] = field(default_factory=Counter)
     undecodable: Counter[str] = field(default_factory=Counter)
     leaves: list[tuple[int, ...]] = field(default_factory=list)
-    leaf_names: list[bytes] = field(default_factory=list)
+    leaf_names: list[tuple[bytes, bytes]] = field(default_factory=list)
+    stacks: dict[str, list[Int64s]] = field(default_factory=dict)
+    owners: Owners = field(default_factory=Owners)
+    collect_names: bool = False
+    names_told: list[tuple[int, str]] = field(default_factory=list)
+    """(pid, name) of what events tell of tasks, where `collect_names`."""
     names: dict[bytes, Event] = field(default_factory=dict)
     wishes: dict[str, tuple[bool, frozenset[str] | None]] = field(default_factory=dict)
 
@@ -82,7 +89,13 @@ class Gatherer:
         for event, rows in self._groups(lines):
             self.counts[event.name] += len(rows)
             wanted, fields = self._wanted(event.name)
-            if wanted:
+            if event.form == "stack":
+                self.stacks.setdefault(event.name, []).append(base + rows)
+            if self.collect_names and event.name in COMM_FIELDS:
+                self.names_told += names_told(self.decoder, event, lines.bodies.take(rows))
+            if wanted and event.form == "stack":
+                self._gather_stacks(event.name, base + rows, stack_columns(rows, lines.frames), fields)
+            elif wanted:
                 self._gather(event, base + rows, lines.bodies.take(rows), fields)
         if calls.row:
             self._add_calls(base, lines, calls)
@@ -148,6 +161,16 @@ class Gatherer:
         if misfits:
             self.undecodable[f"{event.name}: fields in a shape that is not known"] += len(misfits)
 
+    def _gather_stacks(
+        self, name: str, rows: Int64s, columns: Mapping[str, pa.Array], fields: frozenset[str] | None
+    ) -> None:
+        gathered = self.events.setdefault(name, _Gathered())
+        gathered.rows.append(rows)
+        for column, values in columns.items():
+            if fields is None or column in fields:
+                gathered.add_words(column, "number", np.arange(len(rows)), values)
+        gathered.size += len(rows)
+
     def _add_calls(self, base: int, lines: Records, calls: Calls) -> None:
         rows = np.array(calls.row, np.int64)
         exits = np.array(calls.exits, bool)
@@ -157,13 +180,13 @@ class Gatherer:
         ts = lines.ts_ns[rows]
         for name, mask in ("funcgraph_entry", ~exits), ("funcgraph_exit", exits & ~leaf):
             picked = np.flatnonzero(mask)
-            funcs = [calls.func[i] for i in picked.tolist()]
+            funcs = [(calls.func[i], calls.returned[i]) for i in picked.tolist()]
             self._gather_calls(name, base + rows[picked], ts[picked], depth[picked], durations[picked], funcs)
         picked = np.flatnonzero(leaf)
         ends = ts + (np.maximum(durations, 0) if self.timed else 1)
         columns = (ends, 2 * (base + rows) + 1, lines.cpu[rows], lines.pid[rows], lines.flags[rows], depth, durations)
         self.leaves += zip(*(column[picked].tolist() for column in columns), strict=True)
-        self.leaf_names += [calls.func[i] for i in picked.tolist()]
+        self.leaf_names += [(calls.func[i], calls.returned[i]) for i in picked.tolist()]
         self._return_leaves(int(lines.ts_ns[-1]))
 
     def _return_leaves(self, until_ns: int | None) -> None:
@@ -178,7 +201,7 @@ class Gatherer:
             self.leaves = [leaf for leaf, d in zip(self.leaves, due, strict=True) if not d]
 
     def _gather_calls(
-        self, name: str, rows: Int64s, ts: Int64s, depth: Int64s, durations: Int64s, funcs: list[bytes]
+        self, name: str, rows: Int64s, ts: Int64s, depth: Int64s, durations: Int64s, funcs: list[tuple[bytes, bytes]]
     ) -> None:
         if not funcs:
             return
@@ -188,13 +211,17 @@ class Gatherer:
         gathered = self.events.setdefault(name, _Gathered())
         gathered.rows.append(rows)
         at = np.arange(len(funcs), dtype=np.int64)
-        gathered.add_words("func", "sym", at, pa.array([func or None for func in funcs], pa.binary()))
+        gathered.add_words("func", "sym", at, pa.array([func or None for func, _ in funcs], pa.binary()))
         gathered.add_words("depth", "number", at, pa.array(depth))
         if name == "funcgraph_exit":
             gathered.add_words("duration_ns", "number", at, pa.array(durations, mask=durations < 0))
             if self.timed:
                 gathered.add_words("calltime", "number", at, pa.array(ts - durations, mask=durations < 0))
                 gathered.add_words("rettime", "number", at, pa.array(ts))
+            told = np.flatnonzero([bool(returned) for _, returned in funcs])
+            if len(told):
+                words = pa.array([funcs[i][1] for i in told.tolist()], pa.binary())
+                gathered.add_words("retval", "retval", told, words)
         gathered.size += len(funcs)
 
     def flush(self, last: bool = False) -> Window:
@@ -214,6 +241,7 @@ class Gatherer:
                 ts = np.maximum(ts, self.end_ns)
             self.end_ns = int(ts.max())
         self.seq += len(ts)
+        self._find_owners(seq, cpu, positions)
         common = (ts, cpu, pid, flags)
         tables = {name: self._table(name, gathered, seq, *common) for name, gathered in self.events.items()}
         window = Window(tables, dict(self.counts), dict(self.undecodable))
@@ -222,6 +250,19 @@ class Gatherer:
         self.events, self.columns, self.rows = {}, [], 0
         self.counts, self.undecodable = Counter(), Counter()
         return window
+
+    def _find_owners(self, seq: Int64s, cpu: Int64s, positions: Int64s) -> None:
+        """`of_seq` of the window's stacks."""
+        wanted = {name: fields for name in STACKS for is_wanted, fields in [self._wanted(name)] if is_wanted}
+        if not any(fields is None or "of_seq" in fields for fields in wanted.values()):
+            return
+        stacks = {name: np.concatenate(rows) for name, rows in self.stacks.items()}
+        for name, owners in self.owners.find(stacks, seq, cpu, positions % 2 == 0).items():
+            fields = wanted.get(name, frozenset())
+            if fields is None or "of_seq" in fields:
+                at = np.arange(len(owners))
+                self.events[name].words["of_seq", "number"] = [(at, pa.array(owners, mask=owners < 0))]
+        self.stacks = {}
 
     def _table(self, event: str, gathered: _Gathered, seq: Int64s, *common: Int64s) -> pa.Table:
         rows = np.concatenate(gathered.rows)
@@ -234,7 +275,7 @@ class Gatherer:
         columns: dict[str, pa.Array] = {
             "common_seq": pa.array(seqs),
             "common_ts_ns": pa.array(ts),
-            "common_cpu": pa.array(cpu.astype(np.int32)),
+            "common_cpu": pa.array(cpu.astype(np.int32), mask=cpu < 0),
             "common_pid": pa.array(pid.astype(np.int32), mask=pid < 0),
             "common_flags": pa.array(flags.astype(np.uint8), mask=flags < 0),
         }
