@@ -374,7 +374,7 @@ SAMPLES = "".join(
         *(f"{FAULT}{body}\n" for body, _ in FAULTS),
         *(f" a 1 [000] 1.5: {text}\n" for text, *_ in RECORDS),
         LINES[:900],
-        "\n\t59fef5 a_b (/x y/vmlinux)\n\n",
+        "\n \r a 7 [000] 1.5: x:\n a -0 [000] 1.5: x:\n  \x0b7 [000] 1.5: x:\n a 7/-0 [0] 1.5: 5 x:y:\tz\r\n\t59fef5 a_b (/x y/vmlinux)\n\n",
     ]
 ).encode()
 

@@ -70,7 +70,7 @@ def thread(text: Bytes, at: int, end: int) -> tuple[int, int]:
     value, p = number(text, begin, end, 10, INT32_MAX)
     if p == begin:
         return -1, at
-    return (-1 if begin > at else value), p
+    return (-1 if begin > at and value > 0 else value), p
 
 
 @compiled
@@ -179,7 +179,7 @@ def scan(
         if key >= 0:
             period, name, name_end, body = event(text, key, end, record)
         p = comm + 1
-        last = min(end, comm + COMM_MAX + 1)
+        last = comm if is_space(text[comm]) else min(end, comm + COMM_MAX + 1)
         while name < 0 and key != _UNDECIDED and p < last:
             if (text[p] == 32 or text[p] == 9) and text[p - 1] != 32 and text[p - 1] != 9:
                 key, tid, task_end, cpu, ns = head(text, skip_blanks(text, p, end), end)
