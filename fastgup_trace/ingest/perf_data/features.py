@@ -99,10 +99,9 @@ def feature_sections(cursor: Cursor, bits: int, damage: list[RecordingError]) ->
         damage.append(error)
     for number, offset, size in places:
         try:
-            if size > len(cursor.data):
-                cursor.fail(f"a feature inside {len(cursor.data)} bytes", f"{size} bytes at {offset}")
-            inner = Cursor(cursor.data[: offset + size], cursor.where, cursor.order == "big")
-            inner.seek(offset, f"feature {number}")
+            cursor.seek(offset, f"feature {number}")
+            cursor.take(size, f"feature {number}")
+            inner = Cursor(cursor.data[: offset + size], cursor.where, cursor.order == "big", offset)
             parse_feature(features, number, inner)
         except RecordingError as error:
             damage.append(error)

@@ -23,8 +23,8 @@ UNPACKED_BYTES_MAX: Final = 1 << 28
 _PACKED_STEP: Final = 1 << 12
 """Bytes that are unpacked at a time: a block of zstd makes at most 128 KB of 4 bytes."""
 
-COMPILED_BYTES: Final = 24 << 20
-"""Recordings from this size on are walked by compiled code, whose start costs as much as half a million records."""
+COMPILED_BYTES: Final = 96 << 20
+"""Recordings from this size on are walked by compiled code, whose start costs as much as a million records walked."""
 
 Walker = Callable[[NDArray[np.uint8], int, int, int, str, Layouts, int], Walk]
 

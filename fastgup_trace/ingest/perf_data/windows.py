@@ -44,7 +44,8 @@ class Decoder:
     """No event has times: records are told apart by their position."""
     seq: int = 0
     _raw_seq: int = 0
-    _tgids: NDArray[np.int32] = field(default_factory=lambda: np.zeros(_PIDS, np.int32))
+    _tgids: NDArray[np.int32] = field(default_factory=lambda: np.zeros(1 << 12, np.int32))
+    """Process by thread, 0 where not known."""
 
     def window(self, found: Sorted) -> Window:
         """Decode a window. Raises RecordingError for an event's format that does not parse."""
@@ -56,7 +57,7 @@ class Decoder:
         if self.untimed:
             ts = self.seq + np.arange(len(records), dtype=np.int64)
             records = replace(records, ts=ts)
-        self._note_processes(records)
+        self._note_processes(records.tid, records.pid)
         samples = records.kind == abi.SAMPLE
         self._samples(window, data, records, samples)
         if not samples.all():
@@ -70,12 +71,13 @@ class Decoder:
         threads = np.flatnonzero(self._tgids)
         return dict(zip(threads.tolist(), (self._tgids[threads]).tolist(), strict=True))
 
-    def _note_processes(self, records: Records) -> None:
-        known = (records.tid > 0) & (records.tid < _PIDS) & (records.pid > 0)
-        if known.all():
-            self._tgids[records.tid] = records.pid
-        else:
-            self._tgids[records.tid[known]] = records.pid[known]
+    def _note_processes(self, tids: NDArray[np.int32], pids: NDArray[np.int32]) -> None:
+        known = (tids > 0) & (tids < _PIDS) & (pids > 0)
+        if not known.all():
+            tids, pids = tids[known], pids[known]
+        if len(tids) and (highest := int(tids.max())) >= len(self._tgids):
+            self._tgids = np.concatenate([self._tgids, np.zeros(2 * highest - len(self._tgids), np.int32)])
+        self._tgids[tids] = pids
 
     def _samples(self, window: Window, data: NDArray[np.uint8], records: Records, samples: NDArray[np.bool_]) -> None:
         tracepoints = np.array([attr.type == abi.TRACEPOINT for attr in self.attrs] + [False] * 3, np.bool_)
@@ -176,9 +178,8 @@ class Decoder:
         """What a record tells of threads' names and processes, and of losses."""
         if kind in (abi.COMM, abi.FORK):
             found = sideband.numbers(data, place, kind, self.order)
-            pid, tid = found["pid"].astype(np.int64), found["tid"].astype(np.int64)
-            known = (tid > 0) & (tid < _PIDS) & (pid > 0)
-            self._tgids[tid[known]] = pid[known]
+            tid = found["tid"].astype(np.int32)
+            self._note_processes(tid, found["pid"].astype(np.int32))
             if kind == abi.COMM:
                 comms = sideband.texts(data, place + 16, place + size).to_pylist()
                 self.comms.update(
