@@ -44,19 +44,20 @@ def ingest_recording(
     format: str | None = None,
     meta: Path | None = None,
     kallsyms: Path | None = None,
+    clock: str | None = None,
     strict: bool = False,
     keep_raw: bool = False,
     progress: Progress | None = None,
 ) -> Capture:
-    """The capture of a recording: a file's path, or `dataset:NAME` of the catalogue.
+    """The capture of a recording: a path, or `dataset:NAME` of the catalogue; of several of one run, merged by time.
 
     (`fastgup_trace.ingest` is the package that reads the formats.)
 
     With `folder` the capture is written there as it is made, whatever its size (`force` replaces one that is there,
     `keep_raw` keeps all fields of all events too, under raw/); without, it is in memory.
     `format` names the format where its content should not decide; `meta` is the folder with meta.json and the
-    counters, by default the recording's own; `kallsyms` a copy of /proc/kallsyms for recordings without symbols;
-    `strict` refuses a recording that is cut instead of taking what is whole.
+    counters, by default the first recording's own; `kallsyms` a copy of /proc/kallsyms for recordings without symbols;
+    `clock` the trace clock of several recordings, where they do not tell it; `strict` refuses a recording that is cut instead of taking what is whole.
     Raises RecordingError for a recording that can't be read, UsageError for a name that does not exist, CaptureError
     for a folder that can't be made.
     """
@@ -67,8 +68,8 @@ def ingest_recording(
 
     def read(sink: Sink) -> dict[str, Any]:
         return ingest(
-            paths, sink, format=format, meta=meta, kallsyms=kallsyms, strict=strict, keep_raw=keep_raw,
-            progress=progress,
+            paths, sink, format=format, meta=meta, kallsyms=kallsyms, clock=clock, strict=strict,
+            keep_raw=keep_raw, progress=progress,
         )  # fmt: skip
 
     if folder is None:

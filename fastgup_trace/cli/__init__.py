@@ -24,7 +24,7 @@ from fastgup_trace.display import visible
 from fastgup_trace.errors import FastgupError
 
 COMMANDS: Final[dict[str, str]] = {
-    "ingest": "turn a recording (trace.dat, ftrace text) into a capture",
+    "ingest": "turn a recording, or several of one run, into a capture",
     "info": "say what a capture holds and which questions it can answer",
     "formats": "list the formats of recordings and the events that the tables are made of",
     "replay": "run a capture against models of page-table freeing",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fastgup_trace.tables import Capture
 
 NAME = "ingest"
-HELP = "turn a recording (trace.dat, ftrace text) into a capture"
+HELP = "turn a recording, or several of one run, into a capture"
 
 _UNWANTED_SHOWN: Final = 12
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recordings",
         nargs="+",
         metavar="RECORDING",
-        help="a file that a tracer wrote, or dataset:NAME of the catalogue",
+        help="what a tracer wrote (see `fastgup-trace formats`), or dataset:NAME of the catalogue",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="CAPTURE", help="the folder to make")
     parser.add_argument("--force", action="store_true", help="replace a capture that is there")
@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", metavar="NAME", help="the recording's format (default: as its content says)")
     parser.add_argument(
         "--kallsyms", type=Path, metavar="FILE", help="a copy of /proc/kallsyms, for recordings without symbols"
+    )
+    parser.add_argument(
+        "--clock", metavar="NAME", help="the one trace clock of several recordings, where they do not tell it"
     )
     parser.add_argument("--strict", action="store_true", help="refuse a recording that is cut")
     parser.add_argument(
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(Path(args.recordings[0]).name) as progress:
         capture = api.ingest_recording(
             *args.recordings, folder=args.output, force=args.force, format=args.format, meta=args.meta,
-            kallsyms=args.kallsyms, strict=args.strict, keep_raw=args.keep_raw, progress=progress,
+            kallsyms=args.kallsyms, clock=args.clock, strict=args.strict, keep_raw=args.keep_raw, progress=progress,
         )  # fmt: skip
     seconds = time.monotonic() - started
     print(json.dumps(summary(capture, seconds), indent=1) if args.json else _text(args.output, capture, seconds))
