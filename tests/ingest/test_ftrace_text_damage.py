@@ -105,8 +105,8 @@ def test_zeros_at_the_end(tmp_path: Path) -> None:
     assert sum(found.counts.values()) == 6
     assert found.undecodable == {"the text ends inside a line": 1}
     (damage,) = found.recording.damage
-    assert "trace:11: expected text, found zeros up to the end of the file" in str(damage)
-    with pytest.raises(RecordingError, match="trace:11: expected text, found zeros"):
+    assert "trace:11: expected text, found a zero byte; zeros up to the file's end" in str(damage)
+    with pytest.raises(RecordingError, match="trace:11: expected text, found a zero byte"):
         read_file(path, strict=True)
 
 

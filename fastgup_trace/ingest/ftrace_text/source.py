@@ -197,8 +197,8 @@ def _zeros(text: bytes, zero: int, stream: Readable, path: Path, line: int) -> R
         except _failures():
             rest = b""
         if not rest:
-            advice = "the machine stopped before it was written: what is before is whole"
-            return RecordingError(where, "text", "zeros up to the end of the file", advice)
+            advice = "zeros up to the file's end, as where a machine stopped: what is before them is whole"
+            return RecordingError(where, "text", "a zero byte", advice)
     raise RecordingError(where, "text", "a zero byte", "the file is binary or damaged from here on")
 
 

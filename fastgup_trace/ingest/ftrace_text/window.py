@@ -275,7 +275,7 @@ class Gatherer:
         columns: dict[str, pa.Array] = {
             "common_seq": pa.array(seqs),
             "common_ts_ns": pa.array(ts),
-            "common_cpu": pa.array(cpu.astype(np.int32), mask=cpu < 0),
+            "common_cpu": pa.array(cpu.astype(np.int32)),
             "common_pid": pa.array(pid.astype(np.int32), mask=pid < 0),
             "common_flags": pa.array(flags.astype(np.uint8), mask=flags < 0),
         }
