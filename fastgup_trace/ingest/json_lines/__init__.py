@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from fastgup_trace.errors import RecordingError
-from fastgup_trace.ingest.ftrace_text.source import text_blocks, uncompressed_head
+from fastgup_trace.ingest.ftrace_text.source import BLOCK_BYTES, text_blocks, uncompressed_head
 from fastgup_trace.ingest.json_lines.windows import Batch, Windows
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
-from fastgup_trace.ingest.whole_lines import WholeLines
+from fastgup_trace.ingest.whole_lines import whole_lines
 
 WINDOW_RECORDS = 1_000_000
 NO_OBJECT = "the line is no JSON object"
@@ -59,13 +59,16 @@ def open_json_lines(
     Raises RecordingError (FILE:LINE), here or while windows are read, for a file whose first lines hold no record,
     binary data and damaged compression; with `strict` also for a last line that is cut.
     """
-    blocks = text_blocks(path)
+    damage: list[RecordingError] = []
+    blocks = text_blocks(path, BLOCK_BYTES, None if strict else damage)
     try:
         size = path.stat().st_size
         first = next(blocks, None)
     except OSError as error:
         found = error.strerror or str(error)
         raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
+    if first is None and damage:
+        raise damage[0]
     opening = _Reader(Windows(wanted={}))
     if first is not None:
         opening.take(first.text[: first.text.find(b"\n", _OPENING_BYTES) + 1] or first.text)
@@ -74,11 +77,14 @@ def open_json_lines(
         advice = "see docs/FORMATS.md for the keys of a line"
         raise RecordingError(f"{path}:1", 'lines such as {"ts": 1, "event": "x"}', found, advice)
     reader = _Reader(Windows(wanted))
-    damage: list[RecordingError] = []
 
     def windows() -> Iterator[Window]:
-        whole = WholeLines(path, strict, damage, lambda reason: reader.windows.undecodable.update([reason]), _is_object)
-        for block in whole.of(chain([first] if first else [], blocks)):
+        every = chain([first] if first else [], blocks)
+
+        def count(reason: str) -> None:
+            reader.windows.undecodable[reason] += 1
+
+        for block in whole_lines(every, path, damage, strict=strict, count=count, is_whole=_is_object):
             reader.take(block.text)
             if progress:
                 progress(block.read_bytes, size)

@@ -28,7 +28,7 @@ from fastgup_trace.ingest.perf_script.bodies import Fields, sample_fields
 from fastgup_trace.ingest.perf_script.gather import Taker
 from fastgup_trace.ingest.perf_script.lines import BARE_HEAD, HEAD, Header, Heads, parse_lines, split_name
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
-from fastgup_trace.ingest.whole_lines import WholeLines
+from fastgup_trace.ingest.whole_lines import whole_lines
 
 WINDOW_RECORDS = 500_000
 LARGE_BYTES = 24 << 20
@@ -67,14 +67,18 @@ def open_perf_script(
     Raises RecordingError (FILE:LINE), here or while windows are read, for other text, binary data in it, and damaged
     compression; with `strict` also for a last line that is cut.
     """
+    damage: list[RecordingError] = []
     try:
         size = path.stat().st_size
         large = _is_large(path, size)
-        blocks = text_blocks(path, LARGE_BLOCK_BYTES if large else BLOCK_BYTES)
+        block_bytes = LARGE_BLOCK_BYTES if large else BLOCK_BYTES
+        blocks = text_blocks(path, block_bytes, None if strict else damage)
         ahead = list(_until_a_record(blocks))
     except OSError as error:
         found = error.strerror or str(error)
         raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
+    if not ahead and damage:
+        raise damage[0]
     header, opening, bare = Header(), Header(), not (ahead and HEAD.search(ahead[-1].text))
     if not ahead or (bare and not BARE_HEAD.search(ahead[-1].text)):
         raise RecordingError(
@@ -87,7 +91,6 @@ def open_perf_script(
     comms: dict[int, str] = {}
     tgids: dict[int, int] = {}
     details: dict[str, object] = {}
-    damage: list[RecordingError] = []
     # perf prints with libtraceevent, as trace-cmd report does: cpumasks are lists of CPUs.
     dialect = Dialect(is_report=True)
     gatherer = Gatherer(wanted, True, dialect, Decoder(dialect.modern, compiled=large))
@@ -97,8 +100,10 @@ def open_perf_script(
             parse_lines(block.text[:_HEADER_BYTES], opening, bare)
 
     def parsed() -> Iterator[Heads]:
-        whole = WholeLines(path, strict, damage, lambda reason: gatherer.undecodable.update([reason]))
-        for block in whole.of(chain(ahead, blocks)):
+        def count(reason: str) -> None:
+            gatherer.undecodable[reason] += 1
+
+        for block in whole_lines(chain(ahead, blocks), path, damage, strict=strict, count=count):
             yield split(block.text, header, bare)
             if progress:
                 progress(block.read_bytes, size)
