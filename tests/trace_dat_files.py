@@ -200,8 +200,8 @@ class File:
             options.append((22, pack("Q", len(data)) + b"\0" + self.clock + b"\0"))
             text = self.latency
             if compression != "none":
-                packed = squeeze(text)
-                text = pack("III", 1, len(packed), len(text)) + packed
+                chunk = squeeze(text)
+                text = pack("III", 1, len(chunk), len(text)) + chunk
             data += pack("HHIQ", 22, compression != "none", 0, len(text)) + text
         options.append((0, pack("Q", 0)))
         place = len(data)

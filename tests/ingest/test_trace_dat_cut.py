@@ -43,7 +43,7 @@ def rows(path: Path) -> tuple[dict[int, list[int]], list[RecordingError]]:
 def test_every_cut_saves_a_beginning_of_each_cpu_or_is_one_line(tmp_path: Path, writer: str) -> None:
     data, path = WRITERS[writer](small()), tmp_path / "trace.dat"
     saved = set[int]()
-    for size in {*range(0, min(len(data), 3000), 7), *range(3000, len(data), 97), len(data) - 1}:
+    for size in {*range(0, min(len(data), 3000), 7), *range(3000, len(data), 197), len(data) - 1}:
         path.write_bytes(data[:size])
         with pytest.raises(RecordingError) as error:
             open_trace_dat(path, strict=True)

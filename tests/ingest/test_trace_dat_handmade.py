@@ -89,6 +89,14 @@ def test_sub_buffers_larger_than_the_file_says(tmp_path: Path, big_endian: bool,
     assert recording.details["sub_buffer_bytes"] == 16384
 
 
+def test_sub_buffers_of_sizes_far_apart_are_refused(tmp_path: Path) -> None:
+    """Pages are laid out alike, the small ones with zeros behind them: for 1 MB these would be all there is."""
+    m, large = Machine(page_bytes=4096), Machine(page_bytes=1 << 20)
+    many = large.page(1, b"".join(large.wake(1, n) for n in range(40_000)))
+    with pytest.raises(RecordingError, match="sizes 64 times apart, found 4096 and 1048576"):
+        read(tmp_path, File(m, {"": {0: [m.page(1, m.wake(0, 1))]}, "large": {0: [many]}}).v6())
+
+
 def test_lost_events_are_placed_and_their_sum_is_the_tracers(tmp_path: Path) -> None:
     m = Machine()
     pages = [

@@ -39,7 +39,7 @@ from fastgup_trace.ingest.ring_buffer.losses import parse_cpu_stats
 from fastgup_trace.ingest.ring_buffer.pages import PageWalker
 from fastgup_trace.ingest.ring_buffer.windows import Block, Merger, Source
 from fastgup_trace.ingest.trace_dat.compression import plain_blocks
-from fastgup_trace.ingest.trace_dat.sub_buffers import found_size, laid_out, rescued
+from fastgup_trace.ingest.trace_dat.sub_buffers import common_size, found_size, laid_out, rescued
 from fastgup_trace.ingest.trace_dat.times import TICK_CLOCKS
 
 NO_METADATA = "put the machine's events/*/*/format beside them, or let `trace-cmd restore` make a trace.dat of them"
@@ -128,7 +128,7 @@ def _sources(
             if strict:
                 raise error
             damage.append(error)
-    common = max(sizes)
+    common = common_size(str(cpus[0].path.parent), sizes)
     sources = list[Source]()
     for cpu, size in zip(cpus, sizes, strict=True):
         whole = len(cpu.data) - len(cpu.data) % size

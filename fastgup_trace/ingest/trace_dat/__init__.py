@@ -33,7 +33,7 @@ from fastgup_trace.ingest.trace_dat.container import MAGIC, Container, Stream
 from fastgup_trace.ingest.trace_dat.details import details
 from fastgup_trace.ingest.trace_dat.latency import open_latency_text
 from fastgup_trace.ingest.trace_dat.opening import read_container
-from fastgup_trace.ingest.trace_dat.sub_buffers import found_size, laid_out, peeked, rescued
+from fastgup_trace.ingest.trace_dat.sub_buffers import common_size, found_size, laid_out, peeked, rescued
 from fastgup_trace.ingest.trace_dat.times import Times, read_times
 
 _ARCH = {"aarch64": "arm64", "aarch64_be": "arm64"}
@@ -147,7 +147,7 @@ def _sources(container: Container, header: PageHeader, times: Times) -> tuple[li
         if not stream.packed and not stream.cut and stream.size % size:
             size = stream.page_bytes
         found.append((stream, blocks, size))
-    common = max((page_bytes for _, _, page_bytes in found), default=container.page_bytes)
+    common = common_size(str(container.path), [size for _, _, size in found] or [container.page_bytes])
     if common <= header.data_offset:
         where = f"{container.path}: header_page"
         raise RecordingError(where, f"data below {common} bytes", f"data at {header.data_offset}", "record it again")

@@ -87,6 +87,8 @@ class Container:
     header_event: str = ""
     formats: list[tuple[str, str]] = field(default_factory=list)
     """System and format text of each event."""
+    format_bytes: int = 0
+    """The length of all of them."""
     kallsyms: bytes = b""
     printk: bytes = b""
     cmdlines: bytes = b""

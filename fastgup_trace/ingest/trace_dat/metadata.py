@@ -9,6 +9,10 @@ from fastgup_trace.ingest.cursor import Cursor
 from fastgup_trace.ingest.trace_dat.container import Container
 
 FORMATS_MAX = 1 << 16  # an event's id has 16 bits
+FORMATS_BYTES_MAX = 1 << 27
+"""A kernel's 2,500 formats have 3 MB."""
+TEXT_BYTES_MAX = 1 << 28
+"""kallsyms of a large kernel has 20 MB."""
 
 
 def read_header_info(container: Container, cursor: Cursor) -> None:
@@ -31,22 +35,34 @@ def read_event_formats(container: Container, cursor: Cursor) -> None:
 
 
 def read_kallsyms(container: Container, cursor: Cursor) -> None:
-    container.kallsyms = bytes(cursor.take(cursor.number(4, "the size of kallsyms"), "kallsyms"))
+    container.kallsyms = _text(cursor, 4, "kallsyms")
 
 
 def read_printk(container: Container, cursor: Cursor) -> None:
-    container.printk = bytes(cursor.take(cursor.number(4, "the size of printk formats"), "printk formats"))
+    container.printk = _text(cursor, 4, "printk formats")
 
 
 def read_cmdlines(container: Container, cursor: Cursor) -> None:
-    container.cmdlines = bytes(cursor.take(cursor.number(8, "the size of command lines"), "saved command lines"))
+    container.cmdlines = _text(cursor, 8, "saved command lines")
+
+
+def _text(cursor: Cursor, number_bytes: int, what: str) -> bytes:
+    """A text behind its size, which is a number of so many bytes."""
+    size = cursor.number(number_bytes, f"the size of {what}")
+    if size > TEXT_BYTES_MAX:
+        cursor.fail(f"at most {TEXT_BYTES_MAX} bytes of {what}", f"{size}", cursor.pos - number_bytes)
+    return bytes(cursor.take(size, what))
 
 
 def _long_text(cursor: Cursor, what: str) -> str:
-    return str(cursor.take(cursor.number(8, f"the size of {what}"), what), "utf-8", "backslashreplace")
+    return _text(cursor, 8, what).decode("utf-8", "backslashreplace")
 
 
 def _keep_format(container: Container, cursor: Cursor, system: str) -> None:
     if len(container.formats) >= FORMATS_MAX:
         cursor.fail(f"at most {FORMATS_MAX} formats", "more")
-    container.formats.append((system, _long_text(cursor, f"a format of {system!r}")))
+    text = _long_text(cursor, f"a format of {system!r}")
+    container.format_bytes += len(text)
+    if container.format_bytes > FORMATS_BYTES_MAX:
+        cursor.fail(f"at most {FORMATS_BYTES_MAX} bytes of formats", "more")
+    container.formats.append((system, text))

@@ -6,18 +6,31 @@ A kernel since v6.8 may have sub-buffers larger than a page, each instance its o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Literal
 
+from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest.cursor import Cursor
 from fastgup_trace.ingest.ring_buffer.header import PageHeader
 from fastgup_trace.ingest.ring_buffer.windows import Block
 
 SUB_BUFFER_BYTES_MAX = 1 << 24
+_RATIO_MAX = 64
+_LAID_BYTES = 1 << 20
+"""Of one block."""
 COMMIT_MASK = (1 << 27) - 1  # kernel/trace/ring_buffer.c: RB_MISSED_MASK; flags are above it
 MISSED = 1 << 31  # RB_MISSED_EVENTS
 _DATA_MAX, _PADDING = 28, 29  # include/linux/ring_buffer.h: enum ring_buffer_type
+
+
+def common_size(where: str, sizes: Sequence[int]) -> int:
+    """The largest of the sizes. Raises RecordingError where it is so much more than the least that padding is waste."""
+    largest, least = max(sizes), min(sizes)
+    if largest > _RATIO_MAX * least:
+        advice = "take one instance out with `trace-cmd split`, or ingest each instance's folder by itself"
+        raise RecordingError(where, f"sub-buffers of sizes {_RATIO_MAX} times apart", f"{least} and {largest}", advice)
+    return largest
 
 
 def found_size(first: memoryview, told: int, header: PageHeader, big_endian: bool) -> int:
@@ -94,11 +107,13 @@ def laid_out(
         data = rest + bytes(block.data)
         whole = len(data) - len(data) % page_bytes
         rest = data[whole:]
-        if whole:
-            pages = (data[start : start + page_bytes] for start in range(0, whole, page_bytes))
+        step = max(_LAID_BYTES // common_bytes, 1) * page_bytes
+        for first in range(0, whole, step):
+            pages = (data[start : start + page_bytes] for start in range(first, min(first + step, whole), page_bytes))
             laid = b"".join(page.ljust(common_bytes, b"\0") for page in pages)
             # Offsets inside are no longer the file's: errors name the block, as for a packed one.
-            yield Block(memoryview(laid), place, True, block.end)
+            yield Block(memoryview(laid), place, True, block.end if first + step >= whole else place)
+        if whole:
             place = block.offset
     if rest and not cut:
         cursor.fail(f"whole sub-buffers of {page_bytes} bytes", f"{len(rest)} bytes more")

@@ -71,6 +71,8 @@ def _read_clocks(container: Container, cursor: Cursor, place: int) -> None:
 
 def _read_buffer(container: Container, cursor: Cursor, kind: bytes, instance: str, cpus: int) -> None:
     if kind == _LATENCY:
+        if cursor.left() > metadata.TEXT_BYTES_MAX:
+            cursor.fail(f"at most {metadata.TEXT_BYTES_MAX} bytes of a tracer's text", f"{cursor.left()}")
         container.latency.append(LatencyText(instance, bytes(cursor.take(cursor.left(), "the text of a tracer"))))
         return
     if kind != _PAGES:

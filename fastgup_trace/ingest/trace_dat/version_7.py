@@ -157,6 +157,8 @@ def _read_latency(container: Container, cursor: Cursor, option: bytes) -> bool:
     cursor.seek(place, "the text of a tracer")
     packed, size = section_head(container, cursor, BUFFER_TEXT)
     if not packed or container.unpack is None:
+        if size > metadata.TEXT_BYTES_MAX:
+            cursor.fail(f"at most {metadata.TEXT_BYTES_MAX} bytes of a tracer's text", f"{size}")
         text = bytes(cursor.take(size, "the text of a tracer"))
     else:
         text = unpack_chunks(cursor, container.unpack, "the text of a tracer")
