@@ -17,9 +17,10 @@ from fuzz.seeds import VERSIONS, Seed, written
 _TEXTS: Final = ("ftrace-text", "perf-script", "json-lines", "systrace-html")
 _WORDS: Final = (
     "# tracer: nop\n", "# tracer: function_graph\n", "cpus=4\n", "\n", " ", "  ", "bash-12", "<idle>-0", "<...>-7",
-    "[003]", "(  12)", "d..2.", "....", "100.000001:", "7.5:", "12:", "sched_switch:", "sys_read(", "fd: 3", ")", "{", "}",
-    "};", " 0)", "0.5 us", "|", "  f();", "prev_comm=a b", "==>", "x=1", "x=0xffffffffffffffffff", "CPU:1 [LOST 3 EVENTS]\n",
-    " => do_exit\n", "perf 12/13", "PERF_RECORD_COMM: a:1/2\n", "1 page-faults:", "\t ffff f+0x1 (lib)\n",
+    "[003]", "(  12)", "d..2.", "....", "100.000001:", "7.5:", "12:", "sched_switch:", "sys_read(", "fd: 3", ")", "{",
+    "}", "};", " 0)", "0.5 us", "|", "  f();", "prev_comm=a b", "==>", "x=1", "x=0xffffffffffffffffff",
+    "CPU:1 [LOST 3 EVENTS]\n", " => do_exit\n", "perf 12/13", "PERF_RECORD_COMM: a:1/2\n", "1 page-faults:",
+    "\t ffff f+0x1 (lib)\n",
     '{"ts": 1, "event": "a"', ', "b": ', "[1, 2]", '"0x1"', "null", "1e999", "}\n", '{"type": "printf", "data": "',
     "<html><body><script>", "</script>",
 )  # fmt: skip
