@@ -125,15 +125,17 @@ def test_a_message_whose_arguments_are_missing_or_whose_format_is_not_known_is_n
     assert window.events["bprint"]["buf"].to_pylist() == [[1], [], [1]]
 
 
-LATENCY = b"""# tracer: wakeup
-#
-# wakeup latency trace v1.1.5 on 6.1.0
-# --------------------------------------------------------------------
-# latency: 5 us, #2/2, CPU#1 | (M:preempt VP:0, KP:0, SP:0 HP:0 #P:2)
-#
-  <idle>-0       1dNh5    0us :        0:120:R   + [001]    5:120:R five
-  <idle>-0       1dNh5    5us : ttwu_do_activate <-try_to_wake_up
-"""
+@pytest.mark.parametrize("kind", ["u64 fmt", "u32 buf"])
+def test_a_bprint_of_other_fields_has_no_message(tmp_path: Path, kind: str) -> None:
+    """Only fields of the types that the kernel gives them are packed arguments."""
+    m = Machine()
+    text = bprint_format(8)
+    text = text.replace("const char * fmt", kind) if kind != "u32 buf" else text.replace("u32 buf", "u16 buf")
+    data = m.event(1, m.pack("HBBiQQ", 6, 0, 0, 5, 0, 0xC0A00000) + m.pack("i", 1))
+    (window,) = open_trace_dat(put(tmp_path, File(m, {"": {0: [m.page(1, data)]}}, ftrace=(text,)).v7())).windows
+    assert "text" not in window.events["bprint"].column_names
+
+
 TEXT = b"""# tracer: nop
 #
             five-5       [001] d..2.     1.000100: sched_waking: comm=six pid=6 prio=120 target_cpu=000

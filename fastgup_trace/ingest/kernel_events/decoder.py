@@ -14,8 +14,8 @@ from fastgup_trace.ingest.cursor import ADVICE
 from fastgup_trace.ingest.kernel_events.batches import EVENT_IDS, Batch, Group, groups
 from fastgup_trace.ingest.kernel_events.fields import MESSAGE, Column, Context, Rows, asked_for, decode, with_numbers
 from fastgup_trace.ingest.kernel_events.formats import Field, Format, Formats
-from fastgup_trace.ingest.kernel_events.messages import Messages
-from fastgup_trace.ingest.kernel_events.stacks import KERNEL, STACKS, Owners, caller_symbols
+from fastgup_trace.ingest.kernel_events.messages import Messages, are_messages
+from fastgup_trace.ingest.kernel_events.stacks import KERNEL, STACKS, Owners, are_stacks, caller_symbols
 from fastgup_trace.ingest.records import Wanted, WantedRecords, Window, wanted_fields
 from fastgup_trace.ingest.unaligned import words
 
@@ -163,9 +163,9 @@ class EventDecoder:
             "common_flags": pa.array(data[group.start + 2] if flags is None else flags),
         }
         own, short = decode(format_, fields, rows, self._context, names)
-        if format_.name == KERNEL and "caller" in own and (names is None or "caller.sym" in names):
+        if format_.name == KERNEL and are_stacks(own.get("caller")) and (names is None or "caller.sym" in names):
             own["caller.sym"] = caller_symbols(own["caller"], self._context.symbols)
-        if format_.name == "bprint" and {"fmt", "buf"} <= own.keys() and (names is None or MESSAGE in names):
+        if format_.name == "bprint" and are_messages(own) and (names is None or MESSAGE in names):
             own[MESSAGE] = self._messages.column(own["fmt"], own["buf"])
         return pa.table(columns | own), len(short)
 

@@ -8,6 +8,7 @@ letters dereference is a string already (v4.15, commit 841a915d20c7), except %ps
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -26,6 +27,15 @@ _ADDRESSES = frozenset("sSxKefF")
 _SYMBOLS = frozenset("sSfF")
 _TEXT_CHARS_MAX = 8192
 """The kernel's own buffer for one record's text has 8 KB (TRACE_BUF_SIZE is 1 KB)."""
+
+
+def are_messages(columns: Mapping[str, Column]) -> bool:
+    """Whether the fields of an event are those of a bprint: a format's text, and words."""
+    return (
+        {"fmt", "buf"} <= columns.keys()
+        and pa.types.is_dictionary(columns["fmt"].type)
+        and columns["buf"].type == pa.list_(pa.uint32())
+    )
 
 
 class _Mismatch(Exception):

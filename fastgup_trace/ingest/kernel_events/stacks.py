@@ -45,6 +45,11 @@ class Owners:
         return pa.array(found, mask=found < 0)
 
 
+def are_stacks(callers: Column | None) -> bool:
+    """Whether these are lists of addresses."""
+    return callers is not None and pa.types.is_list(callers.type) and pa.types.is_integer(callers.type.value_type)
+
+
 def caller_symbols(callers: Column, symbols: Symbols) -> Column:
     """`caller.sym`: the functions of `caller`, a list of addresses each."""
     values = callers.values.to_numpy(zero_copy_only=False).astype(np.uint64)
