@@ -57,7 +57,8 @@ def ingest_recording(
     `keep_raw` keeps all fields of all events too, under raw/); without, it is in memory.
     `format` names the format where its content should not decide; `meta` is the folder with meta.json and the
     counters, by default the first recording's own; `kallsyms` a copy of /proc/kallsyms for recordings without symbols;
-    `clock` the trace clock of several recordings, where they do not tell it; `strict` refuses a recording that is cut instead of taking what is whole.
+    `clock` the trace clock of several recordings where they do not tell it; `strict` refuses a recording that is cut
+    instead of taking what is whole.
     Raises RecordingError for a recording that can't be read, UsageError for a name that does not exist, CaptureError
     for a folder that can't be made.
     """

@@ -58,6 +58,10 @@ FORMATS: Final = (
         raw_ring_buffer.sniff, raw_ring_buffer.open_raw_ring_buffer,
     ),
     Format(
+        "systrace-html", "an HTML page, in which ftrace text is looked for, or `TRACE:` and zlib data (atrace -z)",
+        systrace_html.sniff, systrace_html.open_systrace_html,
+    ),
+    Format(
         "ftrace-text", "`# tracer:` or `cpus=N` at its start, or lines as the kernel prints records; maybe compressed",
         ftrace_text.sniff, ftrace_text.open_ftrace_text,
     ),
@@ -68,10 +72,6 @@ FORMATS: Final = (
     Format(
         "json-lines", 'an object with "ts" and "event" in its first line, or bpftrace\'s -f json; maybe compressed',
         json_lines.sniff, json_lines.open_json_lines,
-    ),
-    Format(
-        "systrace-html", "an HTML page, in which ftrace text is looked for, or `TRACE:` and zlib data (atrace -z)",
-        systrace_html.sniff, systrace_html.open_systrace_html,
     ),
 )  # fmt: skip
 

@@ -110,7 +110,10 @@ class RawTables:
 def lost_table(recording: Recording, read: Read) -> pa.Table:
     """What is not in the capture though it happened: dropped by the tracer, not decoded, or cut off."""
     rows: list[tuple[int, int, int | None, int | None, str]]
-    rows = [(loss.ts_ns, loss.end_ns, loss.cpu, loss.count, "dropped") for loss in recording.losses]
+    rows = [
+        (loss.ts_ns, loss.end_ns, loss.cpu if loss.cpu >= 0 else None, loss.count, "dropped")
+        for loss in recording.losses
+    ]
     rows += [(start, end, None, count, f"not decoded: {reason}") for start, end, reason, count in read.gaps]
     if recording.damage and read.span_ns:
         rows += [(read.span_ns[1], read.span_ns[1], None, None, f"cut: {error.where}") for error in recording.damage]

@@ -8,7 +8,7 @@ Columns of an event's table, first the common ones (the kernel reserves the pref
 
     common_seq      int64   position in the recording's merged order: by time, ties by CPU, then by position
     common_ts_ns    int64   nanoseconds on the recording's clock
-    common_cpu      int32
+    common_cpu      int32   -1 where the recording does not tell it
     common_pid      int32   the thread (the kernel calls it pid)
     common_flags    uint8   irq and preemption flags as in struct trace_entry; null where the format has none
 

@@ -129,7 +129,7 @@ class Records:
         columns = {
             "seq": to_ints(table["common_seq"], self.words),
             "ts_ns": to_ints(table["common_ts_ns"], self.words),
-            "cpu": to_ints(table["common_cpu"], self.words),
+            "cpu": _known(to_ints(table["common_cpu"], self.words)),
             "tid": to_ints(table["common_pid"], self.words),
             "event": np.full(len(table), self.words.code(name)),
         }
@@ -170,3 +170,8 @@ class Records:
 
     def code(self, word: str) -> int:
         return self.words.code(word)
+
+
+def _known(cpus: Ints) -> Ints:
+    """CPUs, NULL where the recording does not tell them (-1)."""
+    return np.where(cpus < 0, NULL, cpus)

@@ -102,13 +102,14 @@ def test_every_record_in_every_form(form: str, big_endian: bool, walker: Walker,
     assert [row["common_flags"] for row in rows["wake"]] == [1, 1]
     assert [own(row) for row in rows["page-faults"]] == [{"ip": 0xC010_0004, "addr": 0x1000, "period": 1}]
     assert [own(row) for row in rows["PERF_RECORD_COMM"]] == [
-        {"pid": 1, "tid": 1, "exec": 0, "comm": "init"}, {"pid": 6, "tid": 6, "exec": 1, "comm": "child"},
+        {"pid": 1, "tid": 1, "exec": 0, "comm": "init", "synthesized": 1},
+        {"pid": 6, "tid": 6, "exec": 1, "comm": "child", "synthesized": 0},
     ]  # fmt: skip
-    assert own(rows["PERF_RECORD_FORK"][0]) == {"pid": 6, "ppid": 5, "tid": 6, "ptid": 5}
+    assert own(rows["PERF_RECORD_FORK"][0]) == {"pid": 6, "ppid": 5, "tid": 6, "ptid": 5, "synthesized": 0}
     assert own(rows["PERF_RECORD_MMAP"][0]) == {
-        "pid": 6, "tid": 6, "addr": 0x1000, "len": 0x2000, "pgoff": 0, "filename": "/lib/x.so",
+        "pid": 6, "tid": 6, "addr": 0x1000, "len": 0x2000, "pgoff": 0, "filename": "/lib/x.so", "synthesized": 0,
     }  # fmt: skip
-    switch = {"next_prev_pid": 77, "next_prev_tid": 78, "out": 1, "preempt": 1}
+    switch = {"next_prev_pid": 77, "next_prev_tid": 78, "out": 1, "preempt": 1, "synthesized": 0}
     assert own(rows["PERF_RECORD_SWITCH_CPU_WIDE"][0]) == switch
     assert recording.losses == [Loss(0, 120, 130, 4), Loss(0, 130, 135, 2)]
     assert (recording.comms, recording.tgids) == ({1: "init", 6: "child"}, {1: 1, 5: 5, 6: 6})

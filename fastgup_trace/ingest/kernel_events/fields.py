@@ -144,7 +144,7 @@ def _decode_field(
     start = np.where(valid, rows.start + field.offset, 0)
     if field.count is not None:
         if _CHAR.fullmatch(kind):
-            return {name: _strings(_fixed_bytes(rows.data, start, field.size), valid)}
+            return {name: _char_array(rows.data, start, field.size, valid)}
         return {name: _dynamic(kind, start, np.where(valid, field.size, 0), valid, rows, context, field)}
     if "cpumask" in kind or field.size not in (1, 2, 4, 8):
         return {name: _dynamic(kind, start, np.where(valid, field.size, 0), valid, rows, context)}
@@ -183,12 +183,18 @@ def _located(
     return np.where(valid, rows.start + place, 0), np.where(valid, length, 0), valid
 
 
-def _fixed_bytes(data: NDArray[np.uint8], start: Int64s, size: int) -> Column:
-    """`size` bytes at each place, as fixed-size binary."""
+def _char_array(data: NDArray[np.uint8], start: Int64s, size: int, valid: NDArray[np.bool_]) -> Column:
+    """Strings of `size` bytes at the valid places; what a format claims beyond its records costs nothing."""
+    places = start[valid]
     view = np.ndarray((max(len(data) - size + 1, 0), size), np.uint8, data.data, strides=(1, 1))
-    return pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(size), len(start), [None, pa.py_buffer(view[start].tobytes())]
-    )
+    raw = view[places].tobytes() if len(places) else b""
+    found = pa.FixedSizeBinaryArray.from_buffers(pa.binary(size), len(places), [None, pa.py_buffer(raw)])
+    texts = _strings(found, np.ones(len(places), np.bool_))
+    if len(places) == len(valid):
+        return texts
+    indices = np.zeros(len(valid), np.int32)
+    indices[valid] = texts.indices.to_numpy()
+    return pa.DictionaryArray.from_arrays(pa.array(indices, mask=~valid), texts.dictionary)
 
 
 def _gather(data: NDArray[np.uint8], start: Int64s, length: Int64s) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

@@ -7,7 +7,8 @@ the events `PERF_RECORD_MMAP2`, `PERF_RECORD_COMM` and so on, with the fields of
 
 `common_pid` is the thread; of tracepoints as struct trace_entry has it, which tells it even in other pid namespaces
 than perf's. `common_cpu` is -1 where the recording does not tell it (perf record of a task, without --sample-cpu).
-A record without a time of its own (perf makes up such ones for what ran already) has that of the newest before it.
+A record without a time of its own has that of the newest before it; the kernel's other records have `synthesized` 1
+then, as perf makes up such ones for what ran already (and old kernels give none of them a time).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from fastgup_trace.ingest.perf_data import abi, sideband
 from fastgup_trace.ingest.perf_data.attrs import Attr, event_name, place_in_sample
 from fastgup_trace.ingest.perf_data.lost import LostRecords
 from fastgup_trace.ingest.perf_data.order import Sorted
-from fastgup_trace.ingest.perf_data.walk import TOO_SHORT, UNKNOWN, Records
+from fastgup_trace.ingest.perf_data.walk import NO_TIME, TOO_SHORT, UNKNOWN, Records
 from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
 from fastgup_trace.ingest.unaligned import Int64s, words
 
@@ -170,6 +170,8 @@ class Decoder:
             if thread is not None:
                 tid = records.tid[mine]
                 columns["common_pid"] = pa.array(np.where(tid < 0, thread, tid))
+            if fields is None or "synthesized" in fields:
+                columns["synthesized"] = pa.array((records.attr[mine] == NO_TIME).astype(np.uint8))
             window.events[name] = pa.table(columns | sideband.columns(data, place, sizes, kind, self.order, fields))
 
     def _note(
