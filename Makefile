@@ -1,6 +1,7 @@
 # make demo   a real recording goes in, an HTML report comes out: demo/report.html
 # make test   lint, types, import layers and the whole test suite
 # make lint   the first three alone
+# make fuzz   20,000 damaged recordings of every format: each gives a capture that tells what is missing, or one line
 # make bench  ratios against trace-cmd, perf and others on the same files; minutes, and on idle cores only
 # make clean  everything that these made
 #
@@ -38,6 +39,9 @@ lint: installed-dev
 bench: installed-dev
 	$(PY) -m pytest -m benchmark tests/bench -s
 
+fuzz: installed-dev
+	PYTHONPATH=tests $(PY) -m fuzz $(FUZZ)
+
 # Whatever is in .venv is used where it works, and made anew where it is missing, broken, copied or too old.
 environment:
 	@$(PY) -c 'import os, pip, sys; sys.exit(sys.version_info < (3, 11) or not os.path.samefile(sys.prefix, ".venv"))' \
@@ -60,5 +64,5 @@ installed-dev: environment
 	  $(PIP) install --quiet -e '.[dev]' && echo "$(KEY)" > .venv/.$@; }
 
 clean:
-	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo fuzz-failures build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

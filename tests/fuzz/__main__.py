@@ -9,11 +9,12 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from fuzz import workers
-from fuzz.plan import make
+from fuzz.plan import Input, make
 from fuzz.seeds import all_seeds
 
 WORKERS: Final = 2
@@ -29,7 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shared", action="store_true", help="damage the recordings beside the checkout, too")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-failures"), help="where inputs that fail are kept")
     parser.add_argument("--work", choices=("damaged", "drawn"), help=argparse.SUPPRESS)
-    for name in ("from", "to", "step"):
+    parser.add_argument("--plant", choices=workers.PLANTS, help=argparse.SUPPRESS)
+    for name in ("from", "to", "step", "drawn-from"):
         parser.add_argument(f"--{name}", type=int, default=0, help=argparse.SUPPRESS)
     return parser
 
@@ -38,54 +40,73 @@ def main() -> int:
     args = _parser().parse_args()
     first, behind, step = vars(args)["from"], args.to, args.step
     if args.work == "damaged":
-        workers.work(args.seed, first, behind, step, args.shared)
+        workers.work(args.seed, first, behind, step, args.shared, args.plant)
         return 0
     if args.work == "drawn":
-        workers.run_drawn(args.seed * 1000 + first, first, behind)
+        workers.work_drawn(args.seed, args.drawn_from, first, behind)
         return 0
     if args.only is not None:
         folder = args.keep / f"{args.seed}-{args.only}"
         folder.mkdir(parents=True, exist_ok=True)
-        verdict = workers.again(args.seed, args.only, args.shared, folder)
+        verdict = workers.again(args.seed, _input(args, args.only), folder)
         sys.stdout.write(f"{verdict}\n")
         return int(verdict.is_failure)
     return _job(args)
 
 
+def _shares(args: argparse.Namespace) -> list[range]:
+    """The numbers of the drawn inputs that each worker reads; those below are damaged seeds."""
+    drawn = int(args.inputs * DRAWN_SHARE)
+    places = [args.inputs - drawn + drawn * worker // WORKERS for worker in range(WORKERS + 1)]
+    return [range(first, behind) for first, behind in pairwise(places)]
+
+
+def _input(args: argparse.Namespace, number: int) -> Input:
+    """The input `number` of the job."""
+    found = dict[int, Input]()
+    for share in _shares(args):
+        if number in share:
+            workers.for_each_drawn(args.seed, share.start, share.stop, lambda item, n: found.update({n: item}))
+            return found[number]
+    return make(all_seeds(with_shared=args.shared), args.seed, number)
+
+
 def _job(args: argparse.Namespace) -> int:
     started = time.monotonic()
-    drawn = int(args.inputs * DRAWN_SHARE)
-    damaged = args.inputs - drawn
+    shares = _shares(args)
     common = ["--seed", str(args.seed), *(["--shared"] if args.shared else [])]
+    common += ["--plant", args.plant] if args.plant else []
     with tempfile.TemporaryDirectory() as logs, ThreadPoolExecutor(WORKERS) as pool:
 
-        def share(worker: int) -> list[dict[str, Any]]:
-            log, size = Path(logs) / str(worker), drawn // WORKERS
-            found = list(workers.results([*common, "--work", "damaged"], worker, damaged, WORKERS, log))
-            begin = damaged + worker * size
-            return found + list(workers.results([*common, "--work", "drawn"], begin, begin + size, 1, log))
+        def work(worker: int) -> list[dict[str, Any]]:
+            log, share = Path(logs) / str(worker), shares[worker]
+            found = list(workers.results([*common, "--work", "damaged"], worker, shares[0].start, WORKERS, log))
+            command = [*common, "--work", "drawn", "--drawn-from", str(share.start)]
+            return found + list(workers.results(command, share.start, share.stop, 1, log))
 
-        found = [result for results in pool.map(share, range(WORKERS)) for result in results]
+        found = [result for results in pool.map(work, range(WORKERS)) for result in results]
     sys.stdout.write(_table(found))
     failures = sorted((r for r in found if r["kind"] not in ("capture", "refused")), key=lambda r: int(r["number"]))
-    _keep(failures, args, damaged)
+    for result in failures[:KEPT_MAX]:
+        _keep(result, args)
     sys.stdout.write(f"{len(found)} inputs, {len(failures)} failures, {time.monotonic() - started:.0f} s\n")
-    return int(bool(failures))
+    return int(bool(failures) or len(found) < args.inputs)
 
 
 def _table(results: list[dict[str, Any]]) -> str:
     """One line a format: inputs, captures, refused ones and their distinct messages, failures."""
-    kinds, messages = Counter[tuple[str, str]](), dict[str, set[str]]()
+    kinds, messages, peaks = Counter[tuple[str, str]](), dict[str, set[str]](), Counter[str]()
     for result in results:
         kinds[result["format"], result["kind"]] += 1
+        peaks[result["format"]] = max(peaks[result["format"]], result.get("peak_bytes", 0))
         if result["kind"] == "refused":
             messages.setdefault(result["format"], set()).add(shape(result["message"]))
-    lines = [f"{'format':18}{'inputs':>8}{'captures':>10}{'refused':>9}{'messages':>10}{'failures':>10}"]
+    lines = [f"{'format':18}{'inputs':>8}{'captures':>10}{'refused':>9}{'messages':>10}{'failures':>10}{'peak MB':>9}"]
     for name in sorted({name for name, _ in kinds}):
         of = {kind: count for (format, kind), count in kinds.items() if format == name}
         inputs, captures, refused = sum(of.values()), of.get("capture", 0), of.get("refused", 0)
         distinct, failures = len(messages.get(name, ())), inputs - captures - refused
-        lines.append(f"{name:18}{inputs:8}{captures:10}{refused:9}{distinct:10}{failures:10}")
+        lines.append(f"{name:18}{inputs:8}{captures:10}{refused:9}{distinct:10}{failures:10}{peaks[name] >> 20:9}")
     return "\n".join(lines) + "\n"
 
 
@@ -94,20 +115,18 @@ def shape(message: str) -> str:
     return re.sub(r"b?'.*?'|b?\".*?\"|0x[0-9a-f]+|\d+", "_", message)[:80]
 
 
-def _keep(failures: list[dict[str, Any]], args: argparse.Namespace, damaged: int) -> None:
-    """Say which inputs failed and how to have them again; keep the first ones."""
-    seeds = all_seeds(with_shared=args.shared) if failures else []
-    for result in failures[:KEPT_MAX]:
-        number = result["number"]
-        again = f"python -m fuzz --seed {args.seed} --only {number}" if number < damaged else "drawn"
-        sys.stdout.write(
-            f"\nFAILED {result['kind']}: input {number} ({result['seed']}, {result['damage']}): {result['message']}\n"
-            f"  again: {again}\n"
-        )
-        if number < damaged:
-            folder = args.keep / f"{args.seed}-{number}"
-            folder.mkdir(parents=True, exist_ok=True)
-            sys.stdout.write(f"  kept: {workers.put(make(seeds, args.seed, number).files, folder)}\n")
+def _keep(result: dict[str, Any], args: argparse.Namespace) -> None:
+    """Say which input failed and how to have it again, and keep it."""
+    number = result["number"]
+    folder = args.keep / f"{args.seed}-{number}"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = workers.put(_input(args, number).files, folder)
+    options = f"--seed {args.seed} --inputs {args.inputs}{' --shared' if args.shared else ''}"
+    sys.stdout.write(
+        f"\nFAILED {result['kind']}: input {number} ({result['seed']}, {result['damage']}): {result['message']}\n"
+        f"  again: python -m fuzz {options} --only {number}\n"
+        f"  kept: {kept}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +50,7 @@ class Counts:
 @dataclass(frozen=True)
 class Verdict:
     kind: str
-    """`capture`, `refused`, or a failure: `traceback`, `memory`, `silent`, `long message`."""
+    """`capture`, `refused`, or a failure: `traceback`, `silent`, `long message` (and `workers`' own)."""
     message: str = ""
     counts: Counts | None = None
 
@@ -105,13 +104,19 @@ def judge(item: Input, path: Path, sound: Counts | None) -> Verdict:
         return Verdict("refused", str(error))
     except (FastgupError, Exception) as error:
         return Verdict("traceback", f"{type(error).__name__}: {error}"[:MESSAGE_CHARS_MAX])
-    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > RSS_BYTES_MAX:
-        return Verdict("memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB", counts)
-    return (
-        Verdict("silent", _silence(item, counts, sound), counts)
-        if _silence(item, counts, sound)
-        else Verdict("capture", counts=counts)
-    )
+    silence = _silence(item, counts, sound)
+    return Verdict("silent", silence, counts) if silence else Verdict("capture", counts=counts)
+
+
+def forget_peak() -> None:
+    """Let the most memory that was in use be what is in use now (proc(5), clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes() -> int:
+    """The most memory in use since `forget_peak`; the process's own, with seeds and libraries, is in it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _silence(item: Input, counts: Counts, sound: Counts | None) -> str:

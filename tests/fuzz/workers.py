@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import json
 import os
@@ -10,14 +11,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+from unittest import mock
 
+from fastgup_trace import api
 from fastgup_trace.errors import RecordingError
 from fuzz import drawn
-from fuzz.judge import Counts, Verdict, judge, read
+from fuzz.judge import RSS_BYTES_MAX, Counts, Verdict, forget_peak, judge, peak_bytes, read
 from fuzz.plan import Input, Modes, make
 from fuzz.seeds import Seed, all_seeds
 
@@ -49,26 +53,87 @@ def sound_counts(seeds: Sequence[Seed], folder: Path) -> dict[str, Counts]:
     return found
 
 
-def work(job: int, first: int, behind: int, step: int, with_shared: bool) -> None:
-    """Read the inputs first, first + step, ... and write a line of JSON for each, before and after."""
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES_MAX, ADDRESS_BYTES_MAX))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    faulthandler.enable()
+def work(job: int, first: int, behind: int, step: int, with_shared: bool, plant: str | None = None) -> None:
+    """Read the inputs first, first + step, ... and write a line of JSON for each, before and after.
+
+    `plant` names the failure of PLANTS that input PLANTED has, for tests of the job itself.
+    """
     seeds = all_seeds(with_shared=with_shared)
-    with tempfile.TemporaryDirectory(prefix="fuzz.") as name:
-        folder = Path(name)
-        sound = sound_counts(seeds, folder)
+    with _limits() as folder:
+        sound = dict[str, Counts]()
         _warm(seeds, folder)
         for number in range(first, behind, step):
             item = make(seeds, job, number)
-            _say(number=number, begins=True, seed=item.seed.name, format=item.seed.format, damage=item.damage)
-            path = put(item.files, folder)
-            faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
-            verdict = judge(item, path, sound.get(item.seed.name))
-            faulthandler.cancel_dump_traceback_later()
-            _say(number=number, kind=verdict.kind, message=verdict.message.replace(str(path), "FILE"))
-            if verdict.kind == "memory":
-                return  # the most that was ever in use does not go down
+            if item.seed.name not in sound:
+                sound |= sound_counts([item.seed], folder)
+            with (
+                mock.patch.object(api, "ingest_recording", PLANTS[plant])
+                if plant and number == PLANTED
+                else nullcontext()
+            ):
+                _read_one(item, number, folder, sound.get(item.seed.name))
+
+
+def work_drawn(job: int, drawn_from: int, first: int, behind: int) -> None:
+    """Read what hypothesis draws from the input `first` on, and write lines as `work` does.
+
+    All from `drawn_from` on is one draw: it is drawn, whatever is read of it.
+    """
+    with _limits() as folder:
+        for_each_drawn(
+            job, drawn_from, behind, lambda item, n: _read_one(item, n, folder, None) if n >= first else None
+        )
+
+
+def for_each_drawn(job: int, drawn_from: int, behind: int, read: Callable[[Input, int], None]) -> None:
+    numbers = count(drawn_from)
+    drawn.run(1000 * job + drawn_from, behind - drawn_from, lambda item: read(item, next(numbers)))
+
+
+@contextmanager
+def _limits() -> Iterator[Path]:
+    """No core files, no more memory than there should be, a trace of the stack when the process dies; a folder."""
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES_MAX, ADDRESS_BYTES_MAX))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    faulthandler.enable()
+    with tempfile.TemporaryDirectory(prefix="fuzz.") as name:
+        yield Path(name)
+
+
+def _read_one(item: Input, number: int, folder: Path, sound: Counts | None) -> None:
+    _say(number=number, begins=True, seed=item.seed.name, format=item.seed.format, damage=item.damage)
+    path = put(item.files, folder)
+    forget_peak()
+    faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+    verdict = judge(item, path, sound)
+    faulthandler.cancel_dump_traceback_later()
+    kind, message, peak = verdict.kind, verdict.message.replace(str(path), "FILE"), peak_bytes()
+    if peak > RSS_BYTES_MAX:
+        kind, message = "memory", f"{peak >> 20} MB; {message}"
+    _say(number=number, kind=kind, message=message, peak_bytes=peak)
+
+
+def _crash(*_: object, **__: object) -> NoReturn:
+    ctypes.string_at(8)
+    raise AssertionError("still here")
+
+
+def _hang(*_: object, **__: object) -> NoReturn:
+    while True:
+        pass
+
+
+def _fail(*_: object, **__: object) -> NoReturn:
+    raise KeyError("planted")
+
+
+def _fill(*_: object, **__: object) -> NoReturn:
+    block = b"x" * (RSS_BYTES_MAX + 1)
+    raise RecordingError("FILE", "less", f"{len(block)}")
+
+
+PLANTED: Final = 7
+PLANTS: Final = {"crash": _crash, "hang": _hang, "traceback": _fail, "memory": _fill}
 
 
 def _warm(seeds: Sequence[Seed], folder: Path) -> None:
@@ -81,25 +146,6 @@ def _warm(seeds: Sequence[Seed], folder: Path) -> None:
 def _say(**line: object) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
-
-
-def run_drawn(job: int, first: int, behind: int) -> None:
-    """Read what hypothesis draws, and write lines as `work` does."""
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES_MAX, ADDRESS_BYTES_MAX))
-    with tempfile.TemporaryDirectory(prefix="fuzz.") as name:
-        number = first - 1
-
-        def one(item: Input) -> None:
-            nonlocal number
-            number += 1
-            _say(number=number, begins=True, seed=item.seed.name, format=item.seed.format, damage=item.damage)
-            path = put(item.files, Path(name))
-            faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
-            verdict = judge(item, path, None)
-            faulthandler.cancel_dump_traceback_later()
-            _say(number=number, kind=verdict.kind, message=verdict.message.replace(str(path), "FILE"))
-
-        drawn.run(job, behind - first, one)
 
 
 def results(command: Sequence[str], first: int, behind: int, step: int, log: Path) -> Iterator[dict[str, Any]]:
@@ -136,11 +182,8 @@ def results(command: Sequence[str], first: int, behind: int, step: int, log: Pat
             )
 
 
-def again(job: int, number: int, with_shared: bool, folder: Path) -> Verdict:
+def again(job: int, item: Input, folder: Path) -> Verdict:
     """Read one input in this process; its files stay in `folder`."""
-    seeds = all_seeds(with_shared=with_shared)
-    item = make(seeds, job, number)
-    sound = sound_counts([item.seed], folder)
+    sound = {} if item.damage == "drawn" else sound_counts([item.seed], folder)
     sys.stdout.write(f"{item.seed.name}: {item.damage}\n{item.modes}\nsound: {sound.get(item.seed.name)}\n")
-    path = put(item.files, folder)
-    return judge(item, path, sound.get(item.seed.name))
+    return judge(item, put(item.files, folder), sound.get(item.seed.name))
