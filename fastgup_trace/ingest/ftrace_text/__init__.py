@@ -29,7 +29,7 @@ from fastgup_trace.ingest.ftrace_text.values import Dialect
 from fastgup_trace.ingest.ftrace_text.window import Gatherer
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
 
-WINDOW_RECORDS = 1_000_000
+WINDOW_RECORDS = 500_000
 LARGE_BYTES = 24 << 20
 """From here on machine code pays: loading it costs 0.7 s, in which regular expressions read some 20 MB."""
 LARGE_BLOCK_BYTES = 8 << 20

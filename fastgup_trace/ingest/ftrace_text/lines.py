@@ -221,7 +221,8 @@ def parse_lines(text: bytes, header: Header) -> Records:
     frames, others = sort_others(others, header)
     if not found:
         none = np.empty(0, np.int64)
-        return Lines(none, none, none, none, [], [], others, [], 0).records()
+        lines = Lines(none, none, none, none, [], [], others, [], 0)
+        return replace(lines.records(), frames=frames_of(frames))
     comm, pid, tgid, cpu1, flags1, cpu2, flags2, seconds, fractions, keys, bodies, _ = zip(*found, strict=True)
     ts_ns, digits = nanoseconds(seconds, fractions)
     flag_codes = {text: flag_bits(text, header) if text else -1 for text in {*flags1, *flags2}}

@@ -37,7 +37,9 @@ def after_literal(text: Bytes, at: int, end: int, literals: Bytes, begin: int, s
 
 
 @compiled
-def value_end(text: Bytes, at: int, end: int, kind: int, member: npt.NDArray[np.bool_], array: Bytes) -> int:
+def value_end(
+    text: Bytes, at: int, end: int, kind: int, members: npt.NDArray[np.bool_], field: int, array: Bytes
+) -> int:
     """The end of a value that is as long as it can be, or -1."""
     p = at
     if kind == DECIMAL:
@@ -56,14 +58,20 @@ def value_end(text: Bytes, at: int, end: int, kind: int, member: npt.NDArray[np.
         while p < end and hex_digit(text[p], True) >= 0:
             p += 1
         return p if p > begin else -1
-    if member[44] and not member[45] and starts_with(text, p, end, array):
+    if members[field, 44] and not members[field, 45] and starts_with(text, p, end, array):
         p += len(array)
         while p < end and (text[p] == 32 or text[p] == 44 or hex_digit(text[p], False) >= 0):
             p += 1
         return p + 1 if p < end and text[p] == 93 else -1
-    while p < end and member[text[p]]:
+    while p < end and members[field, text[p]]:
         p += 1
-    return p if p > at or (member[44] and member[32]) else -1
+    return p if p > at or (members[field, 44] and members[field, 32]) else -1
+
+
+@compiled
+def ends_probe(byte: int) -> bool:
+    """Whether a byte can't be in a value of kind `probe`."""
+    return byte == 40 or byte == 41 or byte == 60
 
 
 @compiled
@@ -92,7 +100,7 @@ def match_one(
         following = -1
         if kind in (DECIMAL, HEX, LONG, CLASS):
             if tried[field] < 0:
-                stop = value_end(text, start, end, kind, members[field], array)
+                stop = value_end(text, start, end, kind, members, field, array)
                 tried[field] = start
                 if stop >= 0:
                     following = after_literal(text, stop, end, literals, low, high)
@@ -109,29 +117,34 @@ def match_one(
                 else:
                     stop = limit + 1
             while following < 0 and stop <= limit:
+                # To where the literal may begin; what may not be in the value ends it.
+                if stop > start and (
+                    (kind == SYMBOL and is_space(text[stop - 1])) or (kind == PROBE and ends_probe(text[stop - 1]))
+                ):
+                    break
+                while (
+                    high > low
+                    and stop < limit
+                    and text[stop] != literals[low]
+                    and not (kind == SYMBOL and is_space(text[stop]))
+                    and not (kind == PROBE and ends_probe(text[stop]))
+                ):
+                    stop += 1
                 steps -= 1
                 if steps < 0:
                     return 2
-                if kind == SYMBOL:
-                    if stop > start:
-                        if is_space(text[stop - 1]):
+                if kind == SYMBOL and stop > start and stop + 3 < end and text[stop] == 32 and text[stop + 1] == 91:
+                    module = stop + 2
+                    while module < end and is_word(text[module]):
+                        module += 1
+                    if module > stop + 2 and module < end and text[module] == 93:
+                        following = after_literal(text, module + 1, end, literals, low, high)
+                        if last and following < trimmed:
+                            following = -1
+                        if following >= 0:
+                            tried[field] = stop
+                            stop = module + 1
                             break
-                        if stop + 3 < end and text[stop] == 32 and text[stop + 1] == 91:
-                            module = stop + 2
-                            while module < end and is_word(text[module]):
-                                module += 1
-                            if module > stop + 2 and module < end and text[module] == 93:
-                                following = after_literal(text, module + 1, end, literals, low, high)
-                                if last and following < trimmed:
-                                    following = -1
-                                if following >= 0:
-                                    tried[field] = stop
-                                    stop = module + 1
-                                    break
-                elif kind == PROBE and stop > start:
-                    byte = text[stop - 1]
-                    if byte == 40 or byte == 41 or byte == 60:
-                        break
                 if stop == start and kind in (SYMBOL, PROBE):
                     stop += 1
                     continue

@@ -69,10 +69,12 @@ def word_list(word: bytes) -> list[int]:
     return [hexadecimal(part) or 0 for part in word.replace(b",", b" ").split()]
 
 
-def mask(word: bytes) -> list[int]:
+def mask(word: bytes) -> list[int] | None:
     """A bitmap, 32-bit groups with the most significant first, as 64-bit words with the least significant first."""
     if word.startswith(b"ARRAY["):
         return _array_words(word)
+    if b"-" in word:
+        return cpu_list(word)
     groups = [int(group or b"0", 16) & 0xFFFFFFFF for group in reversed(word.split(b","))]
     groups += [0] * (len(groups) % 2)
     return [low | high << 32 for low, high in zip(groups[::2], groups[1::2], strict=True)]
