@@ -21,9 +21,9 @@ from fastgup_trace.probes.part import FOREVER, Part
 from fastgup_trace.table_files import Aside
 
 WHOLE_RECORDS: Final = 800_000
-PART_RECORDS: Final = 500_000
+PART_RECORDS: Final = 300_000
 MARGIN_NS: Final = 2_000_000_000
-MARGIN_SHARE: Final = 0.25
+MARGIN_SHARE: Final = 0.125
 
 
 @dataclass(frozen=True)

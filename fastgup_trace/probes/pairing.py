@@ -46,16 +46,26 @@ def joint(*columns: Ints) -> Ints:
     return codes(key)[0]
 
 
+def by_key(key: Ints) -> Ints:
+    """The order that puts small numbers together and leaves those that are equal as they are."""
+    if len(key) and int(key.min()) >= 0 and int(key.max()) < 1 << 16:
+        return np.argsort(key.astype(np.uint16), kind="stable")  # numpy sorts 16 bits by counting
+    return np.argsort(key, kind="stable")
+
+
+def _in_order(seqs: Ints) -> bool:
+    return bool((seqs[1:] >= seqs[:-1]).all())
+
+
 def _near(keys: Ints, seqs: Ints, point_keys: Ints, point_seqs: Ints, side: str) -> tuple[Ints, Ints]:
     """Rows in (key, seq) order, and for each point the place in that order where it would go."""
     rank, point_rank = ranks(keys, point_keys)
     low = int(min(seqs.min(initial=0), point_seqs.min(initial=0)))
     span = int(max(seqs.max(initial=0), point_seqs.max(initial=0))) - low + 2
     packed = rank * span + (seqs - low)
-    order = np.argsort(packed, kind="stable")
-    place = np.searchsorted(
-        packed[order], point_rank * span + (point_seqs - low), "left" if side == "left" else "right"
-    )
+    order = by_key(rank) if _in_order(seqs) else np.argsort(packed, kind="stable")
+    points = point_rank * span + (point_seqs - low)
+    place = np.searchsorted(packed[order], points, side="left" if side == "left" else "right")
     return order.astype(np.int64), place.astype(np.int64)
 
 
@@ -89,11 +99,13 @@ def match(begin_keys: Ints, begin_seqs: Ints, end_keys: Ints, end_seqs: Ints) ->
     key = np.concatenate(ranks(begin_keys, end_keys))
     seq = np.concatenate([begin_seqs, end_seqs])
     is_end = np.arange(len(key)) >= nr_begins
-    order = np.lexsort((is_end, seq, key))
+    # Begins stand before ends, so at one seq they come first; the sort of two ordered runs is a merge.
+    order = np.argsort(seq, kind="stable")
+    order = order[by_key(key[order])]
     key, is_end = key[order], is_end[order]
     depth = _depth(key, is_end)
     # Within one key and one depth, rows in time order: an end closes the begin right before it.
-    again = np.lexsort((np.arange(len(key)), depth, key))
+    again = by_key(key * (int(depth.max()) + 1) + depth)
     same = (key[again][1:] == key[again][:-1]) & (depth[again][1:] == depth[again][:-1])
     pair = same & is_end[again][1:] & ~is_end[again][:-1]
     result = np.full(nr_begins, -1, np.int64)
@@ -131,13 +143,14 @@ def enclosing(begin_keys: Ints, begin_seqs: Ints, end_seqs: Ints, point_keys: In
     seq = np.concatenate([begin_seqs, end_seqs, point_seqs])
     # At one seq: an end, then a point, then a begin: a point on an edge is outside.
     kind = np.repeat(np.array([2, 0, 1]), [nr, nr, len(point_keys)])
-    order = np.lexsort((kind, seq, key))
+    order = np.lexsort((kind, seq))
+    order = order[by_key(key[order])]
     key, kind = key[order], kind[order]
     step = np.where(kind == 2, 1, np.where(kind == 0, -1, 0))
     total = np.cumsum(step)
     depth = np.where(kind == 0, total + 1, total)
     # The interval around a point at depth d is the last begin of depth d before it.
-    again = np.lexsort((np.arange(len(key)), depth, key))
+    again = by_key(key * (int(depth.max(initial=0)) + 1) + depth)
     is_begin = kind[again] == 2
     latest = np.maximum.accumulate(np.where(is_begin, np.arange(len(again)), -1))
     found = np.where((kind[again] == 1) & (depth[again] > 0) & (latest >= 0), order[again[np.maximum(latest, 0)]], -1)

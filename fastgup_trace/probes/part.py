@@ -31,8 +31,8 @@ class Part:
         return self.start_seq == 0 and self.end_seq == FOREVER
 
     def core(self, rows: Rows) -> Rows:
-        """The rows that are this part's own."""
+        """The rows, which are in `seq` order, that are this part's own."""
         if self.is_whole:
             return rows
-        seq = rows["seq"]
-        return rows.take(np.flatnonzero((seq >= self.start_seq) & (seq < self.end_seq)))
+        first, end = np.searchsorted(rows["seq"], [self.start_seq, self.end_seq]).tolist()
+        return Rows({name: column[first:end] for name, column in rows.columns.items()})

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from fastgup_trace.probes.context import Context
-from fastgup_trace.probes.pairing import joint, last_before
+from fastgup_trace.probes.pairing import by_key, codes, last_before
 from fastgup_trace.probes.part import Part
 from fastgup_trace.probes.records import Records
 from fastgup_trace.probes.rows import NULL, Bools, Ints, Rows, stack
@@ -160,7 +160,7 @@ def _thin_seen(rows: Rows, cuts: Rows) -> Rows:
     rows = rows.take(np.flatnonzero(rows["own"] == 1))
     rows = rows.having(tid=rows["owner"])
     cut = last_before(cuts["tid"], cuts["seq"], rows["tid"], rows["seq"])
-    order = np.lexsort((rows["seq"], rows["tid"]))
+    order = by_key(codes(rows["tid"])[0])
     keep = order[_run_starts(*(column[order] for column in (rows["tid"], rows["life"], cut)))]
     kept = rows.take(np.sort(keep))
     return in_order(_plain(kept).having(mm=kept["mm"]))
@@ -170,9 +170,8 @@ def _thin_calls(rows: Rows, cuts: Rows) -> Rows:
     """The first and the last call of each thread between cuts."""
     rows = rows.take(np.flatnonzero(rows["tid"] > 0))
     cut = last_before(cuts["tid"], cuts["seq"], rows["tid"], rows["seq"])
-    order = np.lexsort((rows["seq"], rows["tid"]))
-    key = joint(rows["tid"], cut)[order]
-    first = np.flatnonzero(_run_starts(key))
+    order = by_key(codes(rows["tid"])[0])
+    first = np.flatnonzero(_run_starts(rows["tid"][order], cut[order]))
     last = np.r_[first[1:], len(rows)][: len(first)] - 1
     return in_order(rows.take(order[np.unique(np.r_[first, last])]))
 
