@@ -58,8 +58,6 @@ class Gatherer:
     events: dict[str, _Gathered] = field(default_factory=dict)
     columns: list[tuple[Int64s, ...]] = field(default_factory=list)
     rows: int = 0
-    position: int = 0
-    first_position: int = 0
     base: int = 0
     """The number in the window of the first record of the block that was added last."""
     counts: Counter[str] = field(default_factory=Counter)
@@ -78,8 +76,6 @@ class Gatherer:
         """Take the records of a block."""
         if isinstance(lines, Lines):
             lines = lines.records()
-        self.first_position = self.position
-        self.position += 2 * len(lines)
         if not len(lines):
             return
         base = self.base = self.rows
@@ -117,14 +113,6 @@ class Gatherer:
             if only is None or name in only or name.removesuffix(".sym") in only:
                 gathered.add_words(name, "number", at, values)
         gathered.size += len(rows)
-
-    def _place(self, name: str, columns: tuple[Int64s, ...]) -> _Gathered | None:
-        """As `add_fields`, of records known by their positions; to go when no reader uses it."""
-        if not self._wanted(name)[0]:
-            return None
-        gathered = self.events.setdefault(name, _Gathered())
-        gathered.rows.append(self.base + (columns[1] - self.first_position) // 2)
-        return gathered
 
     def _groups(self, lines: Records) -> Groups:
         """The records by key, those of drawn calls (with empty keys) left out."""
