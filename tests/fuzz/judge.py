@@ -20,12 +20,24 @@ MESSAGE_CHARS_MAX: Final = 2000
 COMPILED_FROM: Final = (
     ("fastgup_trace.ingest.ring_buffer.windows", "COMPILED_BYTES_MIN"),
     ("fastgup_trace.ingest.perf_data.stream", "COMPILED_BYTES"),
+    ("fastgup_trace.ingest.ftrace_text", "LARGE_BYTES"),
+    ("fastgup_trace.ingest.perf_script", "LARGE_BYTES"),
 )
 """Where each reader says from which size on it uses compiled loops."""
+
+_TEXT_BLOCK_BYTES: Final = 2500
 
 SMALL_WINDOWS: Final = (
     ("fastgup_trace.ingest.ring_buffer.windows", "WINDOW_BYTES", 1 << 14),
     ("fastgup_trace.ingest.perf_data.stream", "STRETCH_BYTES", 1 << 10),
+    *(
+        (f"fastgup_trace.ingest.{module}", name, _TEXT_BLOCK_BYTES)
+        for module in ("ftrace_text", "perf_script")
+        for name in ("BLOCK_BYTES", "LARGE_BLOCK_BYTES")
+    ),
+    ("fastgup_trace.ingest.ftrace_text", "WINDOW_RECORDS", 20),
+    ("fastgup_trace.ingest.perf_script", "WINDOW_RECORDS", 20),
+    ("fastgup_trace.ingest.json_lines", "WINDOW_RECORDS", 20),
     ("fastgup_trace.ingest.parts", "PART_RECORDS", 50),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,22 @@ def test_a_planted_failure_is_told_and_kept_and_the_rest_goes_on(kind: str, tmp_
     assert f"again: python -m fuzz --seed 1 --inputs 30 --only {workers.PLANTED}" in done.stdout
     assert (tmp_path / f"1-{workers.PLANTED}" / "recording").exists()
     assert "30 inputs, 1 failures" in done.stdout
+
+
+def guarded(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fuzz.guarded", *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+
+
+def test_compiled_loops_stay_inside_their_arrays() -> None:
+    """Each array ends at a page that nobody may touch."""
+    done = guarded("--inputs", "400")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "400 inputs, 0 failures"
+
+
+def test_a_compiled_loop_that_reads_too_far_would_crash() -> None:
+    assert guarded("--break").returncode == -signal.SIGSEGV

@@ -61,7 +61,7 @@ def work(job: int, first: int, behind: int, step: int, with_shared: bool, plant:
     seeds = all_seeds(with_shared=with_shared)
     with _limits() as folder:
         sound = dict[str, Counts]()
-        _warm(seeds, folder)
+        warm(seeds, folder)
         for number in range(first, behind, step):
             item = make(seeds, job, number)
             if item.seed.name not in sound:
@@ -136,7 +136,7 @@ PLANTED: Final = 7
 PLANTS: Final = {"crash": _crash, "hang": _hang, "traceback": _fail, "memory": _fill}
 
 
-def _warm(seeds: Sequence[Seed], folder: Path) -> None:
+def warm(seeds: Sequence[Seed], folder: Path) -> None:
     """Compile what is to be compiled, so that no input waits for it."""
     for seed in {seed.format: seed for seed in seeds}.values():
         for keep_raw in (False, True):
