@@ -45,6 +45,7 @@ def ingest_recording(
     meta: Path | None = None,
     kallsyms: Path | None = None,
     clock: str | None = None,
+    ticks_per_second: int | None = None,
     strict: bool = False,
     keep_raw: bool = False,
     progress: Progress | None = None,
@@ -57,8 +58,8 @@ def ingest_recording(
     `keep_raw` keeps all fields of all events too, under raw/); without, it is in memory.
     `format` names the format where its content should not decide; `meta` is the folder with meta.json and the
     counters, by default the first recording's own; `kallsyms` a copy of /proc/kallsyms for recordings without symbols;
-    `clock` the trace clock of several recordings where they do not tell it; `strict` refuses a recording that is cut
-    instead of taking what is whole.
+    `clock` the trace clock of several recordings where they do not tell it; `ticks_per_second` the rate of a counter
+    that stamped the records; `strict` refuses a recording that is cut instead of taking what is whole.
     Raises RecordingError for a recording that can't be read, UsageError for a name that does not exist, CaptureError
     for a folder that can't be made.
     """
@@ -69,7 +70,8 @@ def ingest_recording(
 
     def read(sink: Sink) -> dict[str, Any]:
         return ingest(
-            paths, sink, format=format, meta=meta, kallsyms=kallsyms, clock=clock, strict=strict,
+            paths, sink, format=format, meta=meta, kallsyms=kallsyms, clock=clock,
+            ticks_per_second=ticks_per_second, strict=strict,
             keep_raw=keep_raw, progress=progress,
         )  # fmt: skip
 

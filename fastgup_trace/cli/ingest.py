@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clock", metavar="NAME", help="the one trace clock of several recordings, where they do not tell it"
     )
+    parser.add_argument(
+        "--ts2secs", type=int, metavar="HZ", help="the rate of the counter (x86-tsc) that stamped the records"
+    )
     parser.add_argument("--strict", action="store_true", help="refuse a recording that is cut")
     parser.add_argument(
         "--fail-on-loss", action="store_true", help="exit with 1 if events were lost, undecodable or cut off"
@@ -56,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(Path(args.recordings[0]).name) as progress:
         capture = api.ingest_recording(
             *args.recordings, folder=args.output, force=args.force, format=args.format, meta=args.meta,
-            kallsyms=args.kallsyms, clock=args.clock, strict=args.strict, keep_raw=args.keep_raw, progress=progress,
+            kallsyms=args.kallsyms, clock=args.clock, ticks_per_second=args.ts2secs,
+            strict=args.strict, keep_raw=args.keep_raw, progress=progress,
         )  # fmt: skip
     seconds = time.monotonic() - started
     print(json.dumps(summary(capture, seconds), indent=1) if args.json else _text(args.output, capture, seconds))

@@ -17,6 +17,7 @@ from fastgup_trace.ingest.provenance import describe, find_machine
 from fastgup_trace.ingest.reading import RawTables, Sink, leaf_calls, lost_table, read_windows
 from fastgup_trace.ingest.records import Progress, WantedRecords
 from fastgup_trace.ingest.sidecars import read_kallsyms, read_sidecars
+from fastgup_trace.ingest.ticks import in_nanoseconds
 from fastgup_trace.probes import to_tables, wanted
 from fastgup_trace.probes.catalog import is_wanted, worth_decoding
 from fastgup_trace.probes.known import enabled_in, known_from
@@ -33,6 +34,7 @@ def ingest(
     meta: Path | None = None,
     kallsyms: Path | None = None,
     clock: str | None = None,
+    ticks_per_second: int | None = None,
     strict: bool = False,
     keep_raw: bool = False,
     progress: Progress | None = None,
@@ -40,6 +42,7 @@ def ingest(
     """Put the tables of a recording into `sink`; returns the provenance, with what lay beside it or in `meta`.
 
     Several recordings become one (see `merging`); `clock` is that of those that don't tell theirs, or a wrong one.
+    `ticks_per_second` is the rate of a counter that stamped the records, where the recording does not tell it.
     `keep_raw` adds the table `raw/EVENT` of all fields for each event. Memory is bounded by the size of a part (see
     `parts`), not by that of the recording.
     Raises RecordingError for a damaged or unknown recording, and for several that do not go together; UsageError for
@@ -60,6 +63,8 @@ def ingest(
             )
             for each, chosen in zip(paths, formats, strict=True)
         ]
+        if ticks_per_second is not None:
+            opened = [in_nanoseconds(one, ticks_per_second) for one in opened]
         recording = merged(opened, clock)
         rows = Counter[str]()
         with Parts(str(path), timed=recording.unit == "ns", scratch=sink.scratch) as parts:

@@ -214,6 +214,20 @@ def test_a_cut_recording_is_saved_as_far_as_it_goes_or_refused_in_one_line(tmp_p
     assert saved >= 1
 
 
+def test_ticks_become_nanoseconds_at_a_rate_that_the_user_knows(tmp_path: Path) -> None:
+    path = tmp_path / "trace.txt"
+    line = "        a-100     [000] d....   {}: fault: mm=0x5 addr=0x1000\n"
+    path.write_text("# tracer: nop\n#\n" + "".join(line.format(5 * 10**9 + i * 25) for i in range(3)))
+    assert ingest_recording(path).provenance["clock_unit"] == "ticks"
+    found = ingest_recording(path, ticks_per_second=2_500_000_000).provenance
+    assert (found["clock_unit"], found["start_ns"], found["end_ns"]) == ("ns", 2 * 10**9, 2 * 10**9 + 20)
+    with pytest.raises(UsageError, match="a rate of"):
+        ingest_recording(path, ticks_per_second=1)
+    path.write_text(path.read_text().replace(": fault", ".5: fault"))
+    with pytest.raises(UsageError, match="in ticks of a counter"):
+        ingest_recording(path, ticks_per_second=2_500_000_000)
+
+
 def windows_of(path: Path, *tables: pa.Table) -> Recording:
     windows = (Window({"odd": table}, {"odd": len(table)}) for table in tables)
     losses = [Loss(1, 5, 9, 7), Loss(0, 2, 4, None)]
