@@ -43,6 +43,9 @@ _TEXTS = {
     EVENT_FORMATS: metadata.read_event_formats, KALLSYMS: metadata.read_kallsyms, PRINTK: metadata.read_printk,
     CMDLINES: metadata.read_cmdlines,
 }  # fmt: skip
+_CPU_BYTES = 20
+"""In a BUFFER option, for each CPU: its number, the place and the size of its data."""
+
 _NEEDED = (HEADER_INFO, FTRACE_EVENTS, EVENT_FORMATS)
 
 
@@ -63,6 +66,7 @@ def read_version_7(container: Container, cursor: Cursor) -> None:
     elif not found and not texts and BUFFER not in container.options:
         cursor.fail("an option that tells where the ring-buffer pages are", "none", advice="record it again")
     else:
+        _check_pages(container, cursor)
         _check_strings(container, cursor)
 
 
@@ -104,6 +108,21 @@ def _read_texts(container: Container, cursor: Cursor) -> None:
                 section.fail(f"the end of the {NAMES[number]}", f"{section.left()} bytes more")
 
 
+def _check_pages(container: Container, cursor: Cursor) -> None:
+    """Raise RecordingError where pages lie behind a section that no option tells of: that option is damaged."""
+    starts = {section.offset for section in container.sections}
+    for place in sorted({section.end for section in container.sections} - starts):
+        if len(container.data) - place < SECTION_HEAD_BYTES:
+            continue
+        cursor.seek(place, "a section")
+        if cursor.number(2, "the number of a section") != BUFFER:
+            continue
+        cursor.seek(place, "a section of ring-buffer pages")
+        _, size = section_head(container, cursor, BUFFER, cut=True)
+        if size:
+            cursor.fail("an option that tells of these ring-buffer pages", "none", place)
+
+
 def _check_strings(container: Container, cursor: Cursor) -> None:
     """trace-cmd writes the sections' descriptions last: where they are not whole, the end of the file is missing."""
     starts = {section.offset for section in container.sections}
@@ -134,6 +153,8 @@ def _read_buffer(container: Container, cursor: Cursor, option: bytes) -> bool:
     if not PAGE_BYTES_MIN <= page_bytes <= PAGE_BYTES_MAX:
         inner.fail(f"a sub-buffer size of {PAGE_BYTES_MIN} to {PAGE_BYTES_MAX}", f"{page_bytes}", inner.pos - 4)
     cpus = cpu_count(inner, inner.number(4, "the number of CPUs"))
+    if inner.left() != cpus * _CPU_BYTES:
+        inner.fail(f"the places of {cpus} CPUs' data", f"{inner.left()} bytes", inner.pos)
     if not cpus:  # `trace-cmd record -B` leaves an empty top instance
         return False
     cursor.seek(place, "a section of ring-buffer pages")
