@@ -31,6 +31,7 @@ ANY_CPU = -1
 
 _COMMON = ("cpu", "pid", "tid", "tgid", "comm")
 _TIME_MAX = 1 << 62
+_LOST_MAX = 1 << 63
 _PID_MAX = 2**31 - 1
 _OPENING_BYTES = 1 << 16
 _BANNER = re.compile(rb"\AAttaching \d{1,9} probes?\.\.\.\r?\n")
@@ -194,7 +195,8 @@ class _Reader:
             yield from _objects(data, bad)
         elif kind == "lost_events" and isinstance(data, dict):
             count = data.get("events")
-            self.losses.append(Loss(ANY_CPU, self.last_ns, self.last_ns, count if type(count) is int else None))
+            known = type(count) is int and 0 <= count < _LOST_MAX
+            self.losses.append(Loss(ANY_CPU, self.last_ns, self.last_ns, count if known else None))
         elif kind != "attached_probes":
             bad[f"bpftrace's {str(kind)[:32]!r} is no record"] += 1
 
