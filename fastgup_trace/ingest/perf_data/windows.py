@@ -54,6 +54,9 @@ class Decoder:
         for kind, count in found.own.items():
             if kind in abi.RECORD_NAMES:
                 window.counts[sideband.event_of(kind)] = count
+            elif kind > abi.BPF_METADATA:
+                reason = "record of a kind that is not known"
+                window.undecodable[reason] = window.undecodable.get(reason, 0) + count
         if self.untimed:
             ts = self.seq + np.arange(len(records), dtype=np.int64)
             records = replace(records, ts=ts)
