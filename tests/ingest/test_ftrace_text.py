@@ -365,13 +365,36 @@ def test_lines_that_are_no_records_are_counted(tmp_path: Path) -> None:
 
 
 def test_shapes_of_one_event(tmp_path: Path) -> None:
-    """Bodies with other keys fill other columns; more shapes than can be learnt are counted."""
+    """Bodies with other keys fill other columns; what has more shapes than can be learnt keeps its text."""
     lines = [f"{TASK}a: {key}={n}" for n, key in enumerate("bcdefghijkl")]
     result = read(tmp_path, "\n".join(lines) + "\n")
     assert result.counts == {"a": 11}
     rows = result.rows("a")
-    assert fields(rows[2]) == dict.fromkeys("bcdefghi") | {"d": 2}
-    assert result.undecodable == {"a: fields in a shape that is not known": 3}
+    assert fields(rows[2]) == dict.fromkeys("bcdefghi") | {"d": 2, "text": None}
+    assert [row["text"] for row in rows[8:]] == ["j=8", "k=9", "l=10"]
+    assert result.undecodable == {}
+
+
+def test_words_before_the_keys_are_a_field(tmp_path: Path) -> None:
+    names = [f"clock_{n}" for n in range(20)]
+    result = read(tmp_path, "".join(f"{TASK}clock_set_rate: {name} state={n} cpu_id=0\n" for n, name in enumerate(names)))
+    assert [(row["text"], row["state"]) for row in result.rows("clock_set_rate")] == [*zip(names, range(20), strict=True)]
+
+
+def test_numbers_of_known_events_that_are_none(tmp_path: Path) -> None:
+    """They are counted, and their words kept; the other fields of the record are read."""
+    result = read(
+        tmp_path,
+        f"{TASK}softirq_entry: vec=99999999999999999999 [action=X]\n{TASK}tlb_flush: pages=zz reason=4\n"
+        f"{TASK}tlb_flush: pages=3 reason=5\n",
+    )
+    assert [row["vec"] for row in result.rows("softirq_entry")] == [None]
+    flushes = [(row.get("pages"), row.get("pages.text"), row["reason"]) for row in result.rows("tlb_flush")]
+    assert flushes == [(None, "zz", 4), (3, None, 5)]
+    assert result.undecodable == {
+        "softirq_entry: a number that does not fit its field": 1,
+        "tlb_flush: a number that does not fit its field": 1,
+    }
 
 
 def test_hostile_comm(tmp_path: Path) -> None:

@@ -103,7 +103,6 @@ def test_a_body_that_takes_too_long_is_left_to_the_regular_expression() -> None:
     body = b"prev_comm=" + b"x prev_pid=1 prev_prio=1 prev_state=R ==> next_comm=" * 300
     found = []
     for compiled in (False, True):
-        misfits: list[int] = []
-        words = Decoder(compiled=compiled).words(event_of(b"sched_switch: "), spans_of([body]), None, misfits)
+        words = Decoder(compiled=compiled).words(event_of(b"sched_switch: "), spans_of([body]), None)
         found.append([(name, kind, np.asarray(rows).tolist(), len(part)) for name, kind, rows, part in words])
     assert found[0] == found[1] != []

@@ -16,7 +16,7 @@ from fastgup_trace.ingest.ftrace_text.program import program
 from fastgup_trace.ingest.ftrace_text.spans import Int64s, Spans
 
 _GUESSES_MAX = 8
-"""Shapes that the bodies of one event may have beyond the known ones."""
+"""Shapes that the bodies of one event may have beyond the known ones; any other body is its field `text`."""
 
 _REPORTED = re.compile(rb"function: *(?:(ip=)?(\S+?))(?: <-- | parent_ip=)?$")
 _BARE_ADDRESS = re.compile(rb"[0-9a-f]{8,16}$")
@@ -81,8 +81,8 @@ class Decoder:
     compiled: bool = False
     """Whether bodies are matched by machine code, which costs about a second to load."""
 
-    def words(self, event: Event, bodies: Spans, fields: frozenset[str] | None, misfits: list[int]) -> Words:
-        """Split `bodies` into words. Only `fields` (NAME or NAME.sym), or all; `misfits` gets rows without a shape."""
+    def words(self, event: Event, bodies: Spans, fields: frozenset[str] | None) -> Words:
+        """Split `bodies` into words. Only `fields` (NAME or NAME.sym), or all."""
         if event.form == "stack" or not len(bodies):
             return
         known = _FORM_PATTERNS.get(event.form) or known_patterns(event.name, self.modern)
@@ -91,13 +91,7 @@ class Decoder:
         tried = 0
         while len(rows):
             if tried == len(shapes):
-                if self.guesses.get(event.name, 0) == _GUESSES_MAX:
-                    misfits.extend(rows.tolist())
-                    return
-                self.guesses[event.name] = self.guesses.get(event.name, 0) + 1
-                body = bodies.take(rows[:1]).tolist()[0]
-                guessed = _guess(event, body)
-                shapes.append(guessed if guessed.regex.match(body) else pattern("{text:s}"))
+                shapes.append(self._guessed(event, bodies.take(rows[:1]).tolist()[0]))
             shape = shapes[tried]
             tried += 1
             wanted = [
@@ -110,6 +104,15 @@ class Decoder:
                 for i, words in found.items():
                     yield shape.fields[i], shape.kinds[i], fitting, words
             rows = np.sort(np.concatenate(rest)) if rest else rows[:0]
+
+    def _guessed(self, event: Event, body: bytes) -> Pattern:
+        """The shape of a body that no known one fits."""
+        whole = pattern("{text:s}")
+        if self.guesses.get(event.name, 0) == _GUESSES_MAX:
+            return whole
+        self.guesses[event.name] = self.guesses.get(event.name, 0) + 1
+        guessed = _guess(event, body)
+        return guessed if guessed.regex.match(body) else whole
 
     def _split(
         self, shape: Pattern, bodies: Spans, rows: Int64s, wanted: list[int], rest: list[Int64s]

@@ -38,7 +38,7 @@ def names_told(decoder: Decoder, event: Event, bodies: Spans) -> list[tuple[int,
     pairs = COMM_FIELDS[event.name]
     fields = frozenset(name for pair in pairs for name in pair)
     found: dict[str, list[tuple[int, pa.Array]]] = {}
-    for name, _, rows, part in decoder.words(event, bodies, fields, []):
+    for name, _, rows, part in decoder.words(event, bodies, fields):
         found.setdefault(name, []).append((int(rows[0]) if len(rows) else 0, part))
     told: dict[tuple[int, str], None] = {}
     for comm_field, pid_field in pairs:

@@ -228,7 +228,7 @@ _KEY = re.compile(rb"(?:(?<=[\s,])|^)([A-Za-z_][\w.]*)(=|: ?)")
 def guess(body: bytes) -> Pattern:
     """The pattern that a body of an event without a known one suggests: (kprobe addresses) key=value ...
 
-    A body without keys is one field, `text`.
+    A body without keys is one field, `text`; so is what stands before the first key (`clock_set_rate: NAME state=1`).
     """
     text, rest = "", body
     if rest.startswith(b"("):
@@ -248,7 +248,9 @@ def guess(body: bytes) -> Pattern:
     end = 0
     for key in keys:
         gap = rest[end : key.start()]
-        if end == 0:
+        if end == 0 and re.match(rb" *[A-Za-z_].*[ ,]$", gap) and not any(key[1] == b"text" for key in keys):
+            text += " " * gap.startswith(b" ") + "{text:s}" + (", " if gap.endswith(b", ") else gap[-1:].decode())
+        elif end == 0:
             text += gap.decode("latin-1").replace("{", "").replace("}", "")
         else:
             text += ", " if gap.endswith(b", ") else " "
@@ -299,6 +301,18 @@ def known_patterns(event: str, modern: bool) -> tuple[str, ...]:
     if modern and event == "rcu_grace_period":  # Renamed in 4.19.
         return tuple(text.replace("{gpnum:d} {", "{gp_seq:d} {") for text in known)
     return known
+
+
+@lru_cache(maxsize=4096)
+def known_numbers(event: str) -> frozenset[str]:
+    """The fields of an event that are numbers in every pattern that is known."""
+    pairs = {(name, kind) for text in EVENT_PATTERNS.get(event, ()) for name, kind in _FIELD.findall(text)}
+    others = {name for name, kind in pairs if kind not in _NUMBERS}
+    return frozenset(name for name, _ in pairs) - others
+
+
+_FIELD = re.compile(r"\{([^:}]+):([^}]+)\}")
+_NUMBERS = {"d", "u", "x"}
 
 
 def _kind(name: str) -> str:

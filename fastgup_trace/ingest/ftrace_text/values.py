@@ -195,6 +195,14 @@ def typed(name: str, kind: str, words: pa.Array, dialect: Dialect) -> Columns:
     return {name: by_unique(words, lambda word: symbols.get(word, decimal(word)), pa.int64())}
 
 
+def numbers_and_text(name: str, words: pa.Array) -> Columns:
+    """A field that should be a number and is not in some rows: those have NAME.text instead."""
+    numbers = by_unique(words, decimal, pa.int64())
+    texts = by_unique(words, lambda word: word if decimal(word) is None else None, pa.binary())
+    columns = {f"{name}.text": strings(texts)}
+    return columns if numbers.null_count == len(numbers) else {name: numbers, **columns}
+
+
 def _has_decimals(words: pa.Array) -> bool:
     return not pc.all(pc.starts_with(words, "0x")).as_py()
 

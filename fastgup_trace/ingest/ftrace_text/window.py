@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,14 +20,25 @@ from fastgup_trace.ingest.ftrace_text.graph import Calls
 from fastgup_trace.ingest.ftrace_text.lines import Lines, Records
 from fastgup_trace.ingest.ftrace_text.names import COMM_FIELDS, names_told
 from fastgup_trace.ingest.ftrace_text.numbers import Numbers, joined
+from fastgup_trace.ingest.ftrace_text.patterns import known_numbers
 from fastgup_trace.ingest.ftrace_text.spans import Int64s, Spans
 from fastgup_trace.ingest.ftrace_text.stacks import STACKS, Owners, stack_columns
-from fastgup_trace.ingest.ftrace_text.values import NUMERIC, Dialect, detect, together, typed, typed_numbers, widest
+from fastgup_trace.ingest.ftrace_text.values import (
+    NUMERIC,
+    Dialect,
+    detect,
+    numbers_and_text,
+    together,
+    typed,
+    typed_numbers,
+    widest,
+)
 from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
 
 Groups = Iterator[tuple[Event, Int64s]]
 
 _NONE = np.empty(0, np.int64)
+OTHER_NUMBER = "{}: a number that does not fit its field"
 BACKWARDS = "earlier than the window before: its time is set to that window's end"
 
 
@@ -142,12 +154,9 @@ class Gatherer:
     def _gather(self, event: Event, rows: Int64s, bodies: Spans, fields: frozenset[str] | None) -> None:
         gathered = self.events.setdefault(event.name, _Gathered())
         gathered.rows.append(rows)
-        misfits: list[int] = []
-        for name, kind, at, words in self.decoder.words(event, bodies, fields, misfits):
+        for name, kind, at, words in self.decoder.words(event, bodies, fields):
             gathered.add_words(name, kind, at, words)
         gathered.size += len(rows)
-        if misfits:
-            self.undecodable[f"{event.name}: fields in a shape that is not known"] += len(misfits)
 
     def _gather_stacks(
         self, name: str, rows: Int64s, columns: Mapping[str, pa.Array], fields: frozenset[str] | None
@@ -267,11 +276,17 @@ class Gatherer:
             "common_pid": pa.array(pid.astype(np.int32), mask=pid < 0),
             "common_flags": pa.array(flags.astype(np.uint8), mask=flags < 0),
         }
+        misfits: list[Int64s] = []
         for (name, kind), parts in gathered.words.items():
             at = np.concatenate([part for part, _ in parts])
-            for column, values in self._typed(event, name, kind, [part for _, part in parts]).items():
+            found = self._typed(event, name, kind, [part for _, part in parts])
+            if kind in NUMERIC or name in known_numbers(event):
+                misfits.append(at[_nulls([found[key] for key in (name, f"{name}.hashed") if key in found], len(at))])
+            for column, values in found.items():
                 full = _spread(values, at, len(rows))
                 _join(columns, column, full if order is None else full.take(pa.array(order)))
+        if any(map(len, misfits)):
+            self.undecodable[OTHER_NUMBER.format(event)] += len(np.unique(np.concatenate(misfits)))
         return pa.table(columns)
 
     def _typed(self, event: str, name: str, kind: str, parts: list[Part]) -> dict[str, pa.Array]:
@@ -289,7 +304,17 @@ class Gatherer:
         if kind == "auto":
             kind = detect(words)
             kind = self.kinds[event, name] = widest(self.kinds.get((event, name), kind), kind)
+            if kind in {"sym", "text"} and name in known_numbers(event):
+                return numbers_and_text(name, words)
         return typed(name, kind, words, self.dialect)
+
+
+def _nulls(columns: list[pa.Array], size: int) -> npt.NDArray[np.bool_]:
+    """Which rows have no value in any of some columns."""
+    found = np.ones(size, bool)
+    for column in columns:
+        found &= column.is_null().to_numpy(zero_copy_only=False) if column.null_count else np.False_
+    return found
 
 
 def _spread(values: pa.Array, rows: Int64s, size: int) -> pa.Array:
