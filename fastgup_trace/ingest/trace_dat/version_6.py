@@ -20,6 +20,7 @@ from fastgup_trace.ingest.trace_dat.container import (
 _KIND_BYTES = 10
 _LATENCY, _PAGES, _OPTIONS = b"latency  \0", b"flyrecord\0", b"options  \0"
 _CLOCKS_BYTES_MAX = 4096
+_GAP_ADVICE = "trace-cmd leaves no gap: the table of CPUs is damaged, and pages between are not read; copy it again"
 
 
 def read_version_6(container: Container, cursor: Cursor) -> None:
@@ -77,6 +78,7 @@ def _read_buffer(container: Container, cursor: Cursor, kind: bytes, instance: st
         return
     if kind != _PAGES:
         cursor.fail("'flyrecord' or 'latency'", f"{kind!r}", cursor.pos - len(kind))
+    behind = 0
     for cpu in range(cpus):
         place = cursor.pos
         offset, size = cursor.number(8, "the place of CPU data"), cursor.number(8, "the size of CPU data")
@@ -84,3 +86,6 @@ def _read_buffer(container: Container, cursor: Cursor, kind: bytes, instance: st
             instance, container.selected_clock(), cpu, offset, size, offset + size, container.page_bytes, False
         )
         keep_stream(container, cursor, stream, place)
+        if size and behind and offset > -(-behind // container.page_bytes) * container.page_bytes:
+            container.note(f"the pages of CPU {cpu} at offset {behind}", f"{offset}", _GAP_ADVICE, place)
+        behind = offset + size or behind
