@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 from shared_captures import ROOT
+from trace_dat_files import Machine
 
+from fastgup_trace import api
+from fastgup_trace.errors import RecordingError
 from fuzz import plan, workers
 from fuzz.judge import judge, read
 from fuzz.plan import Input, Modes
@@ -49,6 +52,32 @@ def test_pages_that_are_missing_without_a_word_are_a_failure(seeds: list[Seed], 
     sound = workers.sound_counts([seed], tmp_path)[seed.name]
     verdict = judge(item, workers.put(item.files, tmp_path), sound)
     assert (verdict.kind, verdict.message) == ("silent", "67 records where the seed has 87; -0 to +0 could be")
+
+
+def told(data: bytes, tmp_path: Path) -> str:
+    """What ingest says of a recording in words: its damage, or the line that refuses it."""
+    path = workers.put({"": data}, tmp_path)
+    try:
+        damage = api.ingest_recording(path).provenance["damage"]
+    except RecordingError as error:
+        return str(error)
+    return " ".join(f"{found['where']}: expected {found['expected']}, found {found['found']}" for found in damage)
+
+
+def test_what_the_job_found_stays_told(tmp_path: Path) -> None:
+    """Damage that was a capture of fewer records without a word."""
+    v6 = bytearray(hand_made(Machine()).v6())
+    size_at = v6.index(b"flyrecord\0") + 18
+    v6[size_at : size_at + 8] = bytes(8)
+    assert "the pages of CPU 1 at offset" in told(bytes(v6), tmp_path)
+    v7 = bytearray(hand_made(Machine()).v7("none"))
+    count_at = v7.index(b"local\0") + 10
+    assert v7[count_at : count_at + 4] == b"\2\0\0\0"
+    assert "expected the places of 0 CPUs' data" in told(bytes(v7[:count_at] + bytes(4) + v7[count_at + 4 :]), tmp_path)
+    option_at = v7.index(b"local\0") - 15
+    assert v7[option_at : option_at + 2] == b"\3\0"
+    v7[option_at] = 0x7F
+    assert "expected an option that tells of these ring-buffer pages" in told(bytes(v7), tmp_path)
 
 
 @pytest.mark.parametrize("kind", workers.PLANTS)
