@@ -118,15 +118,31 @@ def test_a_stack_belongs_to_the_record_before_it_in_its_instance() -> None:
         assert len({row["of_seq"] for name, row in stacks if name == kind}) == 149
 
 
-@pytest.mark.parametrize("names", ["cpu{}", "cpu{}.raw", "trace_pipe_raw.cpu{}", "trace.dat.cpu{}", "per_cpu/cpu{}"])
+@pytest.mark.parametrize(
+    "names",
+    ["cpu{}", "cpu{}.raw", "trace_pipe_raw.cpu{}", "trace.dat.cpu{}", "per_cpu/cpu{}", "traces/cpu{}"],
+)
 def test_names_of_the_pages(tmp_path: Path, names: str) -> None:
     shutil.copytree(REAL / "events", tmp_path / "formats")
     shutil.copy(REAL / "kallsyms", tmp_path / "kallsyms")
-    (tmp_path / "per_cpu").mkdir() if names.startswith("per_cpu") else None
+    (tmp_path / names).parent.mkdir(exist_ok=True)
     for cpu in range(2):
         source = REAL / "instances" / "two" / "per_cpu" / f"cpu{cpu}" / "trace_pipe_raw"
         shutil.copy(source, tmp_path / names.format(cpu))
     assert sniff(tmp_path, b"")
+    check("two", records(tmp_path))
+
+
+def test_a_format_may_be_a_file_of_its_events_name(tmp_path: Path) -> None:
+    """A system's own files `enable` and `filter` lie beside its events and are none."""
+    shutil.copytree(REAL / "events", tmp_path / "events")
+    for path in list((tmp_path / "events").glob("*/*/format")):
+        text = path.read_bytes()
+        shutil.rmtree(path.parent)
+        path.parent.write_bytes(text)
+        (path.parent.parent / "enable").write_bytes(b"1\n")
+    shutil.copy(REAL / "kallsyms", tmp_path / "kallsyms")
+    shutil.copytree(REAL / "instances" / "two" / "per_cpu", tmp_path / "per_cpu")
     check("two", records(tmp_path))
 
 

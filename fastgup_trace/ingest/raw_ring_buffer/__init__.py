@@ -1,9 +1,10 @@
 """A folder of raw ring-buffer pages: copies of what lies under /sys/kernel/tracing, without trace-cmd.
 
     FOLDER/per_cpu/cpu0/trace_pipe_raw      the pages of each CPU; or FOLDER/cpu0, cpu0.raw, trace_pipe_raw.cpu0,
-                                            NAME.cpu0 (as trace-cmd's recorders leave trace.dat.cpu0 behind)
+                                            NAME.cpu0 (as trace-cmd's recorders leave trace.dat.cpu0 behind),
+                                            FOLDER/traces/cpu0 (as google/schedviz's recorder lays them out)
     FOLDER/per_cpu/cpu0/stats               where there: what was lost
-    FOLDER/events/SYSTEM/EVENT/format       or FOLDER/formats/SYSTEM/EVENT/format
+    FOLDER/events/SYSTEM/EVENT/format       or FOLDER/formats/SYSTEM/EVENT[/format]
     FOLDER/events/header_page, header_event where missing (an instance's folder has none), the layout is found
     FOLDER/buffer_subbuf_size_kb            where sub-buffers are larger than header_page says
     FOLDER/saved_cmdlines, saved_tgids, printk_formats, trace_clock, kallsyms (/proc/kallsyms)

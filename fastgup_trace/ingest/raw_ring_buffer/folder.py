@@ -109,10 +109,9 @@ def _read_buffer(folder: Folder, path: Path, instance: str) -> None:
 
 
 def _page_files(path: Path) -> Iterator[tuple[int, Path]]:
-    """CPU and file, by CPU: under per_cpu where there is that folder, else in the folder itself."""
+    """CPU and file, by CPU: under per_cpu or traces where there is that folder, else in the folder itself."""
     try:
-        per_cpu = path / "per_cpu"
-        root = per_cpu if per_cpu.is_dir() else path
+        root = next((path / name for name in ("per_cpu", "traces") if (path / name).is_dir()), path)
         entries = sorted(root.iterdir())
     except OSError:
         return
@@ -141,12 +140,12 @@ def _text(path: Path, limit: int = _TEXT_BYTES_MAX) -> bytes:
 
 
 def _formats(root: Path) -> Iterator[tuple[str, str]]:
-    """System and text of each SYSTEM/EVENT/format."""
+    """System and text of each SYSTEM/EVENT/format, or of a file SYSTEM/EVENT that holds a format itself."""
     left, count = _FORMATS_BYTES_MAX, 0
-    for path in sorted(root.glob("*/*/format")):
-        text = _text(path, min(left, _FORMAT_BYTES_MAX))
+    for path in sorted(root.glob("*/*")):
+        text = _text(path / "format" if path.is_dir() else path, min(left, _FORMAT_BYTES_MAX))
         left, count = left - len(text), count + 1
         if count > FORMATS_MAX:
             raise RecordingError(str(root), f"at most {FORMATS_MAX} formats", "more", "remove what is none")
-        if text:
-            yield path.parent.parent.name, text.decode("utf-8", "backslashreplace")
+        if text.startswith(b"name:"):  # a system's own files enable and filter do not
+            yield path.parent.name, text.decode("utf-8", "backslashreplace")
