@@ -1,8 +1,8 @@
 """The wanted records of a recording, gathered into parts: one for most, for a long one as many as memory asks for.
 
 One with no more than WHOLE_RECORDS is one part. Else a part has about PART_RECORDS of its own, and margins of the
-parts beside it: what lies within MARGIN_NS of it, at most MARGIN_SHARE of a neighbour. An operation that begins in one
-part and ends in another is found whole where it ends in the margin.
+parts beside it: what lies within MARGIN_NS of it, at most MARGIN_SHARE of a neighbour; of the callbacks that free
+batches of tables the whole next part.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from fastgup_trace.errors import RecordingError
+from fastgup_trace.probes.catalog import LATE
 from fastgup_trace.probes.part import FOREVER, Part
 from fastgup_trace.table_files import Aside
 
@@ -136,7 +137,9 @@ class Parts:
         seq = span.first_seq + int((span.last_seq - span.first_seq) * MARGIN_SHARE)
         until_ns = since_ns + MARGIN_NS if self._timed else span.last_ns + 1
         return {
-            name: table.slice(0, min(_place(table, "common_seq", seq), _place(table, "common_ts_ns", until_ns)))
+            name: table
+            if name in LATE
+            else table.slice(0, min(_place(table, "common_seq", seq), _place(table, "common_ts_ns", until_ns)))
             for name, table in self._records(number).items()
         }
 

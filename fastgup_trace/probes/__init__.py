@@ -9,10 +9,11 @@ import pyarrow as pa
 from fastgup_trace.probes.assembly import Assembly
 from fastgup_trace.probes.catalog import PROBES, Probe, wanted
 from fastgup_trace.probes.context import Context
+from fastgup_trace.probes.crossings import Crossings
 from fastgup_trace.probes.part import Part
 from fastgup_trace.probes.records import Records, by_function, names_of, probed_in
 from fastgup_trace.probes.rows import Words
-from fastgup_trace.probes.sightings import sightings, together
+from fastgup_trace.probes.sightings import Sightings, sightings, together
 from fastgup_trace.probes.spaces import find_spaces
 
 __all__ = ["PROBES", "Context", "Part", "Probe", "to_tables", "wanted"]
@@ -31,9 +32,14 @@ def to_tables(parts: Iterable[Part], context: Context) -> Iterator[dict[str, pa.
     def records(part: Part) -> Records:
         return Records(by_function(part.events, probed), words, recorded)
 
-    found = together(sightings(part, records(part), context) for part in parts)
-    spaces = find_spaces(found, context, words)
+    crossings, seen = Crossings(recorded), list[Sightings]()
+    for part in parts:
+        found = records(part)
+        seen.append(sightings(part, found, context))
+        if not part.is_whole:
+            crossings.add(part, found)
+    spaces = find_spaces(together(seen), context, words)
     yield {"mm": spaces.table}
     assembly = Assembly(context, words, spaces)
     for part in parts:
-        yield assembly.tables(part, records(part))
+        yield assembly.tables(part, crossings.completed(part, records(part)))

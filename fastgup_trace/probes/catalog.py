@@ -216,6 +216,11 @@ ONLY: Final[dict[str, tuple[str, tuple[str, ...] | tuple[int, ...]]]] = {
 }
 
 
+# What ends an operation long after the records around it: the callback of a batch of tables, a grace period later;
+# unless its page was queued again before.
+LATE: Final = frozenset({"tlb_remove_table_rcu", "table_batch_freed", "call_rcu"})
+
+
 def trimmed(event: str, records: pa.Table) -> pa.Table:
     """`records` without those that no table takes, so that a long recording needs less memory."""
     field, values = ONLY.get(event, ("", ()))

@@ -1,7 +1,8 @@
 """A stretch of a recording, with what lies around it: what a long recording is worked on by, so that memory is bounded.
 
-A row of a capture is made in the part that its record lies in. Its end, or what else belongs to it, is looked for in
-the margins too; what lies further away is not found, as if it had not been recorded.
+A row of a capture is made in the part that its record lies in. What else belongs to it is looked for in the margins
+too; an operation's end is found wherever it is (see `crossings`), all else that lies further away is not, as if it had
+not been recorded.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def together(parts: Iterable[Sightings]) -> Sightings:
 
 
 def _thin_lives(rows: Rows) -> Rows:
-    """Of rows in (mm, seq) order the first, the last and the last own one of each run of one state.
+    """Of rows in (mm, seq) order the first, the last and the first own one of each run of one state.
 
     The first has the run's greatest `users`.
     """
@@ -148,10 +148,10 @@ def _thin_lives(rows: Rows) -> Rows:
     mm, alive, own = rows["mm"], rows["alive"], rows["own"]
     first = np.flatnonzero(np.r_[True, (mm[1:] != mm[:-1]) | (alive[1:] != alive[:-1])])
     last = np.r_[first[1:], len(rows)] - 1
-    last_own = np.maximum.reduceat(np.where(own == 1, np.arange(len(rows)), -1), first)
+    first_own = np.minimum.reduceat(np.where(own == 1, np.arange(len(rows)), len(rows)), first)
     users = rows["users"].copy()
     users[first] = np.maximum.reduceat(users, first)
-    keep = np.unique(np.r_[first, last, last_own[last_own >= 0]])
+    keep = np.unique(np.r_[first, last, first_own[first_own < len(rows)]])
     return in_order(rows.having(users=users).take(keep))
 
 

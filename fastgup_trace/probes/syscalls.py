@@ -51,18 +51,26 @@ def find_calls(records: Records, context: Context) -> Calls:
     exits = stack(
         [
             records.rows(*(f"sys_exit_{name}" for name in CALLS), fields=("ret",)).having(raw=0),
-            records.rows("sys_exit", fields=("ret",)).having(raw=1),
+            records.rows("sys_exit", fields=("id", "ret")).having(raw=1),
         ]
     )
-    # An exit has the event of its enter (or any number, for raw_syscalls, whose ids need not be read).
-    names = dict(zip(records.words.codes(f"sys_exit_{n}" for n in CALLS), records.words.codes(CALLS), strict=True))
-    kind = np.array([names.get(event, -1) for event in exits["event"].tolist()], np.int64)
-    begin_key = joint(np.r_[enters["tid"], exits["tid"]], np.r_[np.where(enters["raw"] == 1, -1, enters["call"]), kind])
+    # An exit has the event, or the number, of its enter.
+    code = dict(zip(CALLS, records.words.codes(CALLS).tolist(), strict=True))
+    calls = {records.code(f"sys_exit_{name}"): code[name] for name in CALLS}
+    numbers = {number: code[name] for number, name in NUMBERS.get(context.arch, {}).items()}
+    kind = np.where(exits["raw"] == 1, _looked_up(exits["id"], numbers), _looked_up(exits["event"], calls))
+    begin_key = joint(np.r_[enters["tid"], exits["tid"]], np.r_[enters["call"], kind])
     end = match(begin_key[: len(enters)], enters["seq"], begin_key[len(enters) :], exits["seq"])
     open_end = next_after(enters["tid"], enters["seq"], enters["tid"], enters["seq"])
     forever = np.where(open_end >= 0, enters.at("seq", open_end) - 1, np.iinfo(np.int64).max)
     end_seq = np.where(end >= 0, exits.at("seq", end), np.maximum(forever, enters["seq"] + 1))
     return Calls(enters.having(end_ns=exits.at("ts_ns", end), end_seq=end_seq, result=exits.at("ret", end)))
+
+
+def _looked_up(values: Ints, codes: Mapping[int, int]) -> Ints:
+    """The code of each value, -1 for one that has none."""
+    distinct, which = np.unique(values, return_inverse=True)
+    return np.array([codes.get(value, -1) for value in distinct.tolist()], np.int64)[which.reshape(-1)]
 
 
 def _mapped(records: Records) -> Rows:
