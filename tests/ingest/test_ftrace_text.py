@@ -377,8 +377,12 @@ def test_shapes_of_one_event(tmp_path: Path) -> None:
 
 def test_words_before_the_keys_are_a_field(tmp_path: Path) -> None:
     names = [f"clock_{n}" for n in range(20)]
-    result = read(tmp_path, "".join(f"{TASK}clock_set_rate: {name} state={n} cpu_id=0\n" for n, name in enumerate(names)))
-    assert [(row["text"], row["state"]) for row in result.rows("clock_set_rate")] == [*zip(names, range(20), strict=True)]
+    result = read(
+        tmp_path, "".join(f"{TASK}clock_set_rate: {name} state={n} cpu_id=0\n" for n, name in enumerate(names))
+    )
+    assert [(row["text"], row["state"]) for row in result.rows("clock_set_rate")] == [
+        *zip(names, range(20), strict=True)
+    ]
 
 
 def test_numbers_of_known_events_that_are_none(tmp_path: Path) -> None:

@@ -50,18 +50,17 @@ def nil_end(text: Bytes, at: int, end: int) -> int:
 
 @compiled
 def decimal_of(text: Bytes, begin: int, end: int) -> tuple[int, Any]:
-    """A decimal number, and whether it fits int64; what is behind its digits is passed over."""
+    """A decimal number as its 64 bits, and whether it fits them; what is behind its digits is passed over."""
     negative = text[begin] == 45
     value, p = uint64(0), begin + as_int(negative)
+    most = uint64(1 << 63) if negative else uint64(0xFFFFFFFFFFFFFFFF)
     while p < end and is_digit(text[p]):
-        digit = uint64(text[p] - 48)
-        if value > (uint64(1 << 63) - digit) // uint64(10):
+        digit = uint64(text[p]) - uint64(48)
+        if value > (most - digit) // uint64(10):
             return 0, False
         value = value * uint64(10) + digit
         p += 1
-    if negative:
-        return as_int(uint64(0) - value), True
-    return as_int(value), value < uint64(1 << 63)
+    return as_int(uint64(0) - value) if negative else as_int(value), True
 
 
 @compiled

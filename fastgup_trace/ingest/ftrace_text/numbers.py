@@ -16,6 +16,9 @@ FITS, NUMBER, PADDED, BARE, PREFIXED, DECIMAL, HASH, EIGHT = (1 << n for n in ra
 without 0x; has 0x; is decimal; has 16 digits of which 8 are zeros; has 8 characters."""
 
 
+_MINUS = 45
+
+
 @dataclass(frozen=True)
 class Numbers:
     """Words of one field that are all numbers."""
@@ -47,8 +50,30 @@ class Numbers:
     def words(self) -> pa.Array:
         return pa.array([word for spans in self.spans for word in spans.tolist()], pa.binary())
 
+    def decimals(self) -> pa.Array:
+        """Null where it does not fit int64."""
+        large = self.large()
+        if not large.any():
+            return self.signed()
+        return pa.array(self.values, mask=large | ((self.info & FITS) == 0))
+
     def signed(self) -> pa.Array:
+        """The 64 bits, with a sign."""
         return pa.array(self.values, mask=self._misfits())
+
+    def integers(self) -> pa.Array:
+        """As int64, or uint64 if some do not fit that and none is negative; of both together the 64 bits."""
+        large = self.large()
+        unsigned = bool(large.any()) and bool((self.values[~large] >= 0).all())
+        return pa.array(self.values.view(np.uint64) if unsigned else self.values, mask=self._misfits())
+
+    def large(self) -> npt.NDArray[np.bool_]:
+        """Which are of 2**63 and more: their bits look negative, and they have no sign."""
+        found = self.values < 0
+        if found.any():
+            first = [np.frombuffer(spans.text, np.uint8)[spans.begin] for spans in self.spans]
+            found &= np.concatenate(first) != _MINUS
+        return found
 
     def unsigned(self, hexadecimal: bool = False) -> pa.Array:
         return pa.array((self.hexes if hexadecimal else self.values).view(np.uint64), mask=self._misfits())

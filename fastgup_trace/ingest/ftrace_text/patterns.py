@@ -4,7 +4,7 @@ A pattern is the event's print format with the *format's* field names in braces,
 another name comes out under the right one: `comm={parent_comm:c} pid={parent_pid:d}`. Kinds:
 
     d       decimal, to int64
-    u       decimal, printed signed, of an unsigned field, to uint64
+    u       decimal, maybe printed signed, of an unsigned field, to uint64
     x       hexadecimal with or without 0x, to uint64
     p       a pointer: to NAME, or to NAME.hashed where the kernel printed a hash of it (4.15 and later)
     s       text, to a dictionary
@@ -155,9 +155,9 @@ EVENT_PATTERNS: dict[str, tuple[str, ...]] = {
     ),
     "rcu_invoke_kfree_callback": ("{rcuname:s} rhp={rhp:p} func={offset:d}",),
     "rcu_grace_period": (
-        "{rcuname:s} {gpnum:d} {gpevent:s}",
-        "rcuname={rcuname:s} gp_seq={gp_seq:d} gpevent={gpevent:s}",
-        "rcuname={rcuname:s} gpnum={gpnum:d} gpevent={gpevent:s}",
+        "{rcuname:s} {gpnum:u} {gpevent:s}",
+        "rcuname={rcuname:s} gp_seq={gp_seq:u} gpevent={gpevent:s}",
+        "rcuname={rcuname:s} gpnum={gpnum:u} gpevent={gpevent:s}",
     ),
     "rcu_batch_start": (
         "{rcuname:s} CBs={qlen_lazy:d}/{qlen:d} bl={blimit:d}",
@@ -299,7 +299,7 @@ def known_patterns(event: str, modern: bool) -> tuple[str, ...]:
     """The patterns of an event; `modern` is a kernel that surely is 5.15 or later."""
     known = EVENT_PATTERNS.get(event, ())
     if modern and event == "rcu_grace_period":  # Renamed in 4.19.
-        return tuple(text.replace("{gpnum:d} {", "{gp_seq:d} {") for text in known)
+        return tuple(text.replace("{gpnum:u} {", "{gp_seq:u} {") for text in known)
     return known
 
 

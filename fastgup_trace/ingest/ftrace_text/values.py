@@ -13,6 +13,7 @@ from fastgup_trace.ingest.ftrace_text.numbers import EIGHT, HASH, Numbers
 from fastgup_trace.ingest.ftrace_text.words import (
     ERRNO_MAX,
     address,
+    any_decimal,
     bare_address,
     bare_symbol,
     cpu_list,
@@ -78,6 +79,21 @@ def decimals(words: pa.Array) -> pa.Array:
         return words.cast(pa.int64())
     except pa.ArrowInvalid:
         return by_unique(words, decimal, pa.int64())
+
+
+def integers(words: pa.Array) -> pa.Array:
+    """As `decimals`; as uint64 if some fit only that and none is negative; of both together the 64 bits."""
+    coded = words.dictionary_encode()
+    values = [any_decimal(word) for word in coded.dictionary.to_pylist()]
+    known = [value for value in values if value is not None]
+    if max(known, default=0) < 1 << 63:
+        kind = pa.int64()
+    elif min(known) >= 0:
+        kind = pa.uint64()
+    else:
+        kind = pa.int64()
+        values = [v if v is None or v < 1 << 63 else v - (1 << 64) for v in values]
+    return pa.array(values, kind).take(coded.indices)
 
 
 def pointers(name: str, words: pa.Array, modern: bool) -> Columns:
@@ -157,8 +173,10 @@ def widest(a: str, b: str) -> str:
 def typed(name: str, kind: str, words: pa.Array, dialect: Dialect) -> Columns:
     """The columns of one field. `kind` is one of `patterns`, `auto` already resolved by `detect`."""
     match kind:
-        case "d" | "int":
+        case "d":
             return {name: decimals(words)}
+        case "int":
+            return {name: integers(words)}
         case "u":
             return {name: by_unique(words, unsigned, pa.uint64())}
         case "x":
@@ -214,8 +232,10 @@ NUMERIC = frozenset({"d", "u", "x", "p", "long", "int", "hex", "pointer"})
 def typed_numbers(name: str, kind: str, numbers: Numbers, dialect: Dialect) -> Columns:
     """As `typed`, of words that were read as numbers."""
     match kind:
-        case "d" | "int":
-            return {name: numbers.signed()}
+        case "d":
+            return {name: numbers.decimals()}
+        case "int":
+            return {name: numbers.integers()}
         case "long":
             return {name: _signed_longs(numbers, dialect.long_bits)}
         case "p" | "pointer":

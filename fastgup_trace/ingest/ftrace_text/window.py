@@ -81,6 +81,8 @@ class Gatherer:
     collect_names: bool = False
     names_told: list[tuple[int, str]] = field(default_factory=list)
     """(pid, name) of what events tell of tasks, where `collect_names`."""
+    types: dict[tuple[str, str], pa.DataType] = field(default_factory=dict)
+    """(event, column) -> what it is in the first window that has it, and so in all."""
     names: dict[bytes, Event] = field(default_factory=dict)
     wishes: dict[str, tuple[bool, frozenset[str] | None]] = field(default_factory=dict)
 
@@ -287,7 +289,22 @@ class Gatherer:
                 _join(columns, column, full if order is None else full.take(pa.array(order)))
         if any(map(len, misfits)):
             self.undecodable[OTHER_NUMBER.format(event)] += len(np.unique(np.concatenate(misfits)))
-        return pa.table(columns)
+        return pa.table(self._as_before(event, columns))
+
+    def _as_before(self, event: str, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """The columns of an event with the types that they had in earlier windows: integers keep their 64 bits, what
+        is no number any more, or a list, is a column of its own.
+        """
+        found: dict[str, pa.Array] = {}
+        for name, values in columns.items():
+            before = self.types.setdefault((event, name), values.type)
+            if before == values.type:
+                found[name] = values
+            elif pa.types.is_integer(before) and pa.types.is_integer(values.type):
+                found[name] = values.cast(before, safe=False)
+            else:
+                found.setdefault(f"{name}.{_class_of(values.type)}", values)
+        return found
 
     def _typed(self, event: str, name: str, kind: str, parts: list[Part]) -> dict[str, pa.Array]:
         numbers = [part for part in parts if isinstance(part, Numbers)]
@@ -304,9 +321,16 @@ class Gatherer:
         if kind == "auto":
             kind = detect(words)
             kind = self.kinds[event, name] = widest(self.kinds.get((event, name), kind), kind)
-            if kind in {"sym", "text"} and name in known_numbers(event):
+            was_number = (event, name) in self.types and pa.types.is_integer(self.types[event, name])
+            if (kind == "text" and was_number) or (kind in {"sym", "text"} and name in known_numbers(event)):
                 return numbers_and_text(name, words)
         return typed(name, kind, words, self.dialect)
+
+
+def _class_of(kind: pa.DataType) -> str:
+    if pa.types.is_dictionary(kind):
+        return "text"
+    return "number" if pa.types.is_integer(kind) else "list"
 
 
 def _nulls(columns: list[pa.Array], size: int) -> npt.NDArray[np.bool_]:
@@ -340,4 +364,4 @@ def _join(columns: dict[str, pa.Array], name: str, values: pa.Array) -> None:
     elif pa.types.is_integer(there.type) and pa.types.is_integer(values.type):
         columns[name] = pc.coalesce(there, values.cast(there.type, safe=False))
     else:
-        columns[f"{name}.text"] = values
+        columns[f"{name}.{_class_of(values.type)}"] = values

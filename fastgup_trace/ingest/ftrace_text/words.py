@@ -27,24 +27,30 @@ def hexadecimal(word: bytes) -> int | None:
     return value if value < 1 << 64 else None
 
 
-def decimal(word: bytes) -> int | None:
-    """A decimal number that fits int64, maybe with the unit that some events print."""
+def any_decimal(word: bytes) -> int | None:
+    """A decimal number that fits int64 or uint64, maybe with the unit that some events print."""
     try:
         value = int(word.removesuffix(b" [ns]").removesuffix(b"B"))
     except ValueError:
         return None
-    return value if -(1 << 63) <= value < 1 << 63 else None
+    return value if -(1 << 63) <= value < 1 << 64 else None
+
+
+def decimal(word: bytes) -> int | None:
+    """As `any_decimal`, if it fits int64."""
+    value = any_decimal(word)
+    return None if value is None or value >= 1 << 63 else value
 
 
 def unsigned(word: bytes) -> int | None:
-    """A decimal number that was printed signed, of an unsigned field."""
-    value = decimal(word)
+    """A decimal number of an unsigned field, which may be printed signed."""
+    value = any_decimal(word)
     return None if value is None else value % (1 << 64)
 
 
 def integer(word: bytes) -> int | None:
     """A decimal number, or a hexadecimal one that begins with 0x, modulo 2**64."""
-    value = hexadecimal(word) if word.startswith(b"0x") else decimal(word)
+    value = hexadecimal(word) if word.startswith(b"0x") else any_decimal(word)
     return None if value is None else value % (1 << 64)
 
 
