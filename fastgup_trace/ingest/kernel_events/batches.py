@@ -36,7 +36,7 @@ class Batch:
     seq: Int64s | None = None
     """Each record's position in the merged order of the whole recording."""
     previous: Int64s | None = None
-    """The position of the record before it on its CPU; -1: none."""
+    """The position of the record before it on its CPU; -1: none. May be left out always."""
 
     def __len__(self) -> int:
         return len(self.start)
@@ -67,8 +67,8 @@ class Group:
 
 def groups(batch: Batch, selected: NDArray[np.bool_], order: str, seq: int) -> tuple[Int64s, Iterator[Group]]:
     """How many records of each event id there are, and those that are selected, event by event."""
-    if batch.ids is not None and batch.counts is not None and batch.seq is not None and batch.previous is not None:
-        return batch.counts, _compiled_groups(batch, batch.ids, batch.counts * selected, batch.seq, batch.previous)
+    if batch.ids is not None and batch.counts is not None and batch.seq is not None:
+        return batch.counts, _compiled_groups(batch, batch.ids, batch.counts * selected, batch.seq)
     ids = words(batch.data, batch.start, f"{order}u2").astype(np.uint16)
     counts = np.bincount(ids, minlength=EVENT_IDS)
     kept = np.flatnonzero(selected[ids])
@@ -85,9 +85,10 @@ def _plain_groups(batch: Batch, rows: Int64s, counts: Int64s, seq: int) -> Itera
         first += len(mine)
 
 
-def _compiled_groups(batch: Batch, ids: Int64s, counts: Int64s, seq: Int64s, previous: Int64s) -> Iterator[Group]:
+def _compiled_groups(batch: Batch, ids: Int64s, counts: Int64s, seq: Int64s) -> Iterator[Group]:
     from fastgup_trace.ingest.kernel_events.gathering import group
 
+    previous = seq if batch.previous is None else batch.previous
     out = np.empty((6, len(batch)), np.int64)
     first = np.cumsum(counts) - counts
     if counts.sum() != len(batch) or not group(
@@ -96,4 +97,5 @@ def _compiled_groups(batch: Batch, ids: Int64s, counts: Int64s, seq: Int64s, pre
         raise ValueError("a batch whose counts are not those of its records")
     for number in np.flatnonzero(counts).tolist():
         mine = slice(first[number], first[number] + counts[number])
-        yield Group(number, out[0, mine], out[1, mine], out[2, mine], out[3, mine], out[4, mine], out[5, mine])
+        before = None if batch.previous is None else out[5, mine]
+        yield Group(number, out[0, mine], out[1, mine], out[2, mine], out[3, mine], out[4, mine], before)

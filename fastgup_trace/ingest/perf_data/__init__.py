@@ -16,6 +16,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,8 +31,12 @@ from fastgup_trace.ingest.perf_data.header import BIG, LITTLE, OLD, Header, read
 from fastgup_trace.ingest.perf_data.lost import LostRecords
 from fastgup_trace.ingest.perf_data.order import Sorted, Sorter
 from fastgup_trace.ingest.perf_data.stream import Stream, Walker, find_walker
+from fastgup_trace.ingest.perf_data.walk import walk
 from fastgup_trace.ingest.perf_data.windows import Decoder
 from fastgup_trace.ingest.records import Progress, Recording, Wanted, Window
+
+if TYPE_CHECKING:
+    from fastgup_trace.ingest.perf_data.spread import Spreader
 
 _ARCH = {"aarch64": "arm64", "aarch64_be": "arm64"}
 
@@ -94,6 +99,7 @@ def open_perf_data(
         damage=damage,
         details=_details(header),
     )
+    walker = walker or find_walker(size)
     untimed = bool(header.attrs) and not any(attr.sample_type & abi.TIME for attr in header.attrs)
     events = EventDecoder(Formats(tracing.formats, where), context, wanted, where, strict=False)
     decoder = Decoder(
@@ -105,8 +111,9 @@ def open_perf_data(
         comms=recording.comms,
         lost=LostRecords(recording.losses),
         untimed=untimed,
+        spreader=None if walker is walk or header.big_endian else _spreader(),
     )
-    stream = Stream(np.frombuffer(data, np.uint8), header, where, damage, walker or find_walker(size))
+    stream = Stream(np.frombuffer(data, np.uint8), header, where, damage, walker)
     windows = _windows(recording, stream, decoder, mapped, progress, strict)
     return Recording(**(recording.__dict__ | {"windows": windows, "unit": "positions" if untimed else "ns"}))
 
@@ -138,6 +145,12 @@ def _release(mapped: mmap.mmap | None, released: int, found: Sorted) -> int:
         return released
     mapped.madvise(mmap.MADV_DONTNEED, released, upto - released)
     return upto
+
+
+def _spreader() -> Spreader:
+    from fastgup_trace.ingest.perf_data.spread import Spreader
+
+    return Spreader()
 
 
 def _details(header: Header) -> dict[str, object]:

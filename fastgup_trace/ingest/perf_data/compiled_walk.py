@@ -16,6 +16,9 @@ _BATCH = 1 << 19
 
 _FULL = 4
 
+_MEMO_MASK = 255
+"""Places of ids are kept by their lowest bits: the kernel numbers events one after another, so few share a place."""
+
 
 # Unsigned places need no test for negative ones between the loads, which so become one.
 _1, _2, _3, _4 = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
@@ -59,16 +62,17 @@ def _find(ids: Any, wanted: int) -> Any:
 
 
 @compiled
-def _raw(data: Any, pos: int, size: int, big: bool, row: Any) -> Any:
+def _raw(data: Any, pos: int, size: int, big: bool, attrs: Any, event: int) -> Any:
     """Place in the record and length of a sample's raw data, 0 and 0 without; -1 where the sample is too short.
 
-    `row` is one of Layouts.attrs: [3] the rest, [4] the read format, [5] a call chain, [6] raw data.
+    Columns of `attrs` (Layouts.attrs): 3 the rest, 4 the read format, 5 a call chain, 6 raw data. A row taken by itself
+    would be counted as one more user of the array, which costs more than the loads.
     """
-    at = row[3]
+    at = attrs[event, 3]
     if at > size:
         return -1, 0
-    if row[4] >= 0:
-        form = row[4]
+    if attrs[event, 4] >= 0:
+        form = attrs[event, 4]
         times = 8 * ((form & 1) + (form >> 1 & 1))
         entry = 8 * (1 + (form >> 2 & 1) + (form >> 4 & 1))
         if form & 8:
@@ -83,7 +87,7 @@ def _raw(data: Any, pos: int, size: int, big: bool, row: Any) -> Any:
             at += times + entry
             if at > size:
                 return -1, 0
-    if row[5]:
+    if attrs[event, 5]:
         if at + 8 > size:
             return -1, 0
         count = _i64(data, pos + at, big)
@@ -91,7 +95,7 @@ def _raw(data: Any, pos: int, size: int, big: bool, row: Any) -> Any:
         if count < 0 or count > (size - at) // 8:
             return -1, 0
         at += count * 8
-    if row[6] == 0:
+    if attrs[event, 6] == 0:
         return 0, 0
     if at + 4 > size:
         return -1, 0
@@ -106,14 +110,13 @@ def _raw(data: Any, pos: int, size: int, big: bool, row: Any) -> Any:
 def _loop(
     data: Any, pos: Any, limit: int, end: int, big: bool, attrs: Any, id_at: Any, id_end: Any, ids: Any, id_attr: Any,
     id_cpu: Any, attrs_from: int, places: Any, times: Any, kinds: Any, events: Any, pids: Any, tids: Any, cpus: Any,
-    raws: Any, lengths: Any,
+    raws: Any, lengths: Any, numbers: Any,
 ) -> Any:  # fmt: skip
     """Fill the arrays from `places` on; returns how many rows, where the loop ended, and why (4: arrays full)."""
-    room = min(
-        len(places), len(times), len(kinds), len(events), len(pids), len(tids), len(cpus), len(raws), len(lengths)
-    )
+    room = min(len(places), len(times), len(kinds), len(events), len(pids), len(tids), len(cpus))
+    room = min(room, len(raws), len(lengths), len(numbers))
     end = min(end, len(data))
-    last_id, last_slot, count = np.int64(0), np.int64(-1), 0
+    known, count = np.full(_MEMO_MASK + 1, -1, np.int64), 0
     if pos < 0 or len(id_attr) != len(ids) or len(id_cpu) != len(ids) or attrs.shape[1] != 10:
         return 0, pos, 2
     while pos < limit:
@@ -147,38 +150,43 @@ def _loop(
             at: Any = id_at if sample else (size - id_end if id_end >= 0 else np.int64(-1))
             if at >= 8 and at + 8 <= size:
                 number = _i64(data, pos + at, big)
-                if number != last_id or last_slot < 0:
-                    last_id, last_slot = number, _find(ids, number)
-                if last_slot >= 0:
-                    event, cpu = np.int64(id_attr[last_slot]), np.int64(id_cpu[last_slot])
+                line = number & _MEMO_MASK
+                slot = known[line]
+                if slot < 0 or ids[slot] != number:
+                    slot = _find(ids, number)
+                    known[line] = slot
+                if slot >= 0:
+                    event, cpu = np.int64(id_attr[slot]), np.int64(id_cpu[slot])
                 elif number == 0:
                     event = np.int64(0)
             if event >= len(attrs):
                 event = np.int64(-1)
             if event >= 0:
-                row = attrs[event]
                 if sample:
-                    raw, length = _raw(data, pos, size, big, row)
+                    raw, length = _raw(data, pos, size, big, attrs, event)
                     if raw < 0:
                         event, raw = np.int64(-2), np.int64(0)
                     else:
-                        if row[0] >= 0:
-                            ts = _i64(data, pos + row[0], big)
-                        if row[1] >= 0:
-                            pid, tid = _u32(data, pos + row[1], big), _u32(data, pos + row[1] + 4, big)
-                        if row[2] >= 0:
-                            cpu = _u32(data, pos + row[2], big)
+                        if attrs[event, 0] >= 0:
+                            ts = _i64(data, pos + attrs[event, 0], big)
+                        if attrs[event, 1] >= 0:
+                            at = pos + attrs[event, 1]
+                            pid, tid = _u32(data, at, big), _u32(data, at + 4, big)
+                        if attrs[event, 2] >= 0:
+                            cpu = _u32(data, pos + attrs[event, 2], big)
                 else:
+                    if attrs[event, 7] >= 8 and size - attrs[event, 7] >= 8:
+                        ts = _i64(data, pos + size - attrs[event, 7], big)
+                    if attrs[event, 8] >= 8 and size - attrs[event, 8] >= 8:
+                        at = pos + size - attrs[event, 8]
+                        pid, tid = _u32(data, at, big), _u32(data, at + 4, big)
+                    if attrs[event, 9] >= 8 and size - attrs[event, 9] >= 8:
+                        cpu = _u32(data, pos + size - attrs[event, 9], big)
                     event = np.int64(-1)
-                    if row[7] >= 8 and size - row[7] >= 8:
-                        ts = _i64(data, pos + size - row[7], big)
-                    if row[8] >= 8 and size - row[8] >= 8:
-                        pid, tid = _u32(data, pos + size - row[8], big), _u32(data, pos + size - row[8] + 4, big)
-                    if row[9] >= 8 and size - row[9] >= 8:
-                        cpu = _u32(data, pos + size - row[9], big)
         places[count], times[count], kinds[count] = pos, ts if ts > 0 else np.int64(-1), min(kind, 255)
         events[count], pids[count], tids[count], cpus[count] = event, pid, tid, cpu
         raws[count], lengths[count] = raw, length
+        numbers[count] = _u16(data, pos + raw, big) if length >= 2 else np.int64(0)
         count += 1
         pos = after
     return count, pos, 0
@@ -189,7 +197,7 @@ class CompiledWalk:
 
     def __init__(self) -> None:
         self._arrays: list[Any] = [np.empty(_BATCH, np.int64) for _ in range(2)] + [
-            np.empty(_BATCH, np.int32) for _ in range(7)
+            np.empty(_BATCH, np.int32) for _ in range(8)
         ]
 
     def __call__(

@@ -132,4 +132,4 @@ class Sorter:
 
 def _none() -> Records:
     empty = np.zeros(0, np.int32)
-    return Records(np.zeros(0, np.int64), np.zeros(0, np.int64), *[empty] * 7)
+    return Records(np.zeros(0, np.int64), np.zeros(0, np.int64), *[empty] * 8)

@@ -82,9 +82,10 @@ def bytes_min(kind: int) -> int:
 
 def thread_of(data: NDArray[np.uint8], place: Int64s, kind: int, order: str) -> NDArray[np.int32] | None:
     """The thread that records of one kind are about; None where they don't tell."""
-    if kind not in _THREAD:
-        return None
-    return numbers(data, place, kind, order)[_THREAD[kind]].astype(np.int32)
+    for name, at, dtype in SHAPES[kind].numbers if kind in _THREAD else ():
+        if name == _THREAD[kind]:
+            return words(data, place + at, order + dtype).astype(np.int32)
+    return None
 
 
 def columns(
@@ -92,9 +93,10 @@ def columns(
 ) -> dict[str, Column]:
     """The fields `names` (None: all) of records of one kind, each at least `bytes_min` long."""
     shape = SHAPES.get(kind, Shape())
-    misc = words(data, place + 4, f"{order}u2").astype(np.int64)
     found: dict[str, Column] = {}
-    unset = np.zeros(len(place), np.bool_)
+    misc, unset = np.zeros(0, np.int64), np.zeros(len(place), np.bool_)
+    if shape.bits or kind == abi.MMAP2:
+        misc = words(data, place + 4, f"{order}u2").astype(np.int64)
     if kind == abi.MMAP2:  # a build id takes the place of the inode (v5.12, commit 88a16a130933)
         unset = misc & abi.MISC_MMAP_BUILD_ID != 0
     for name, at, dtype in shape.numbers:

@@ -51,6 +51,8 @@ class Records:
     raw: Int32s
     """Samples: where PERF_SAMPLE_RAW's data begins in the record; 0 without."""
     raw_bytes: Int32s
+    raw_id: Int32s
+    """The first two bytes of that data: the kernel's id of the event; 0 without."""
 
     def __len__(self) -> int:
         return len(self.place)
@@ -125,8 +127,8 @@ def walk(
 def _read(data: NDArray[np.uint8], place: Int64s, kind: Int32s, size: Int64s, order: str, layouts: Layouts) -> Records:
     count = len(place)
     ts, (attr, pid, tid, cpu) = np.full(count, -1, np.int64), (np.full(count, -1, np.int32) for _ in range(4))
-    raw, raw_bytes = np.zeros(count, np.int32), np.zeros(count, np.int32)
-    records = Records(place, ts, kind, attr, pid, tid, cpu, raw, raw_bytes)
+    raw, raw_bytes, raw_id = (np.zeros(count, np.int32) for _ in range(3))
+    records = Records(place, ts, kind, attr, pid, tid, cpu, raw, raw_bytes, raw_id)
     if not len(layouts.attrs):
         return records
     of_sample = kind == abi.SAMPLE
@@ -208,6 +210,9 @@ def _samples(
     records.attr[rows] = np.where(good, number, TOO_SHORT)
     rows, place, begin, length = rows[good], place[good], begin[good], length[good]
     records.raw[rows], records.raw_bytes[rows] = begin, length
+    records.raw_id[rows] = np.where(
+        length >= 2, words(data, np.where(length >= 2, place + begin, place), f"{order}u2"), 0
+    )
     if row[row_of.TIME_AT] >= 0:
         records.ts[rows] = words(data, place + row[row_of.TIME_AT], f"{order}i8")
     if row[row_of.TID_AT] >= 0:

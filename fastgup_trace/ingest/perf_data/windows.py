@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,9 @@ from fastgup_trace.ingest.perf_data.order import Sorted
 from fastgup_trace.ingest.perf_data.walk import NO_TIME, TOO_SHORT, UNKNOWN, Records
 from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
 from fastgup_trace.ingest.unaligned import Int64s, words
+
+if TYPE_CHECKING:
+    from fastgup_trace.ingest.perf_data.spread import Spreader
 
 _RAW_BYTES_MIN = 8
 """struct trace_entry: type, flags, preempt count, pid."""
@@ -42,6 +46,8 @@ class Decoder:
     lost: LostRecords
     untimed: bool
     """No event has times: records are told apart by their position."""
+    spreader: Spreader | None
+    """For large recordings: what sorts records out in compiled code."""
     seq: int = 0
     _raw_seq: int = 0
     _tgids: NDArray[np.int32] = field(default_factory=lambda: np.zeros(1 << 12, np.int32))
@@ -56,15 +62,15 @@ class Decoder:
                 window.counts[sideband.event_of(kind)] = count
             elif kind > abi.BPF_METADATA:
                 reason = "record of a kind that is not known"
-                window.undecodable[reason] = window.undecodable.get(reason, 0) + count
+                _count(window.undecodable, reason, count)
         if self.untimed:
             ts = self.seq + np.arange(len(records), dtype=np.int64)
             records = replace(records, ts=ts)
-        self._note_processes(records.tid, records.pid)
-        samples = records.kind == abi.SAMPLE
-        self._samples(window, data, records, samples)
+        others = (self._split if self.spreader is None else self._spread)(window, data, records)
+        samples = records.kind[others] == abi.SAMPLE
+        self._samples(window, data, records, others[samples])
         if not samples.all():
-            self._sideband(window, data, records, np.flatnonzero(~samples))
+            self._sideband(window, data, records, others[~samples])
         self.lost.window(records)
         self.seq += len(records)
         return window
@@ -78,22 +84,70 @@ class Decoder:
         known = (tids > 0) & (tids < _PIDS) & (pids > 0)
         if not known.all():
             tids, pids = tids[known], pids[known]
-        if len(tids) and (highest := int(tids.max())) >= len(self._tgids):
-            self._tgids = np.concatenate([self._tgids, np.zeros(2 * highest - len(self._tgids), np.int32)])
+        if len(tids):
+            self._have_room(int(tids.max()))
         self._tgids[tids] = pids
 
-    def _samples(self, window: Window, data: NDArray[np.uint8], records: Records, samples: NDArray[np.bool_]) -> None:
-        tracepoints = np.array([attr.type == abi.TRACEPOINT for attr in self.attrs] + [False] * 3, np.bool_)
-        raw = tracepoints[records.attr] & (records.raw > 0)  # UNKNOWN, TOO_SHORT and NO_TIME are the last places
+    def _have_room(self, highest: int) -> None:
+        """Room for the process of thread `highest`."""
+        if highest >= len(self._tgids):
+            self._tgids = np.concatenate([self._tgids, np.zeros(2 * highest - len(self._tgids), np.int32)])
+
+    def _tracepoints(self) -> NDArray[np.bool_]:
+        """For each event whether its samples are the kernel's own records."""
+        return np.array([attr.type == abi.TRACEPOINT for attr in self.attrs], np.bool_)
+
+    def _spread(self, window: Window, data: NDArray[np.uint8], records: Records) -> Int64s:
+        """Decode the kernel's own records; returns the rows of the others, without samples of no event."""
+        assert self.spreader is not None
+        if len(records):
+            self._have_room(min(int(records.tid.max()), _PIDS - 1))
+        selected, tgids = self.events.selected, self._tgids[:_PIDS]
+        found = self.spreader.window(data, records, self.seq, self._tracepoints(), selected, tgids)
+        self._tell_unread(window, *found.tally.tolist())
+        self._raw(window, found.batch)
+        return found.others
+
+    def _split(self, window: Window, data: NDArray[np.uint8], records: Records) -> Int64s:
+        """As `_spread`, column after column."""
+        self._note_processes(records.tid, records.pid)
+        samples = records.kind == abi.SAMPLE
+        # UNKNOWN, TOO_SHORT and NO_TIME are the last places
+        raw = np.append(self._tracepoints(), [False] * 3)[records.attr] & (records.raw > 0) & samples
         short = raw & (records.raw_bytes < _RAW_BYTES_MIN)
+        unread = short, samples & (records.attr == UNKNOWN), samples & (records.attr == TOO_SHORT)
+        self._tell_unread(window, *(int(np.count_nonzero(rows)) for rows in unread))
+        rows = np.flatnonzero(raw & ~short)
+        if len(rows):
+            part = records if len(rows) == len(records) else records.take(rows)
+            start, length, cpu = part.place + part.raw, part.raw_bytes.astype(np.int64), part.cpu.astype(np.int64)
+            self._raw(window, Batch(data, start, length, part.ts, cpu, lambda row: f"offset {start[row]}"), rows)
+        return np.flatnonzero(~raw & ~(samples & (records.attr < 0)))
+
+    def _raw(self, window: Window, batch: Batch, rows: Int64s | None = None) -> None:
+        """Tracepoints and probes: the kernel's own record, which its format text describes; `rows` places each."""
+        decoded = self.events.window(batch)
+        for name, table in decoded.events.items():
+            if rows is not None:
+                local = table["common_seq"].to_numpy() - self._raw_seq
+                seq = table.column_names.index("common_seq")
+                table = table.set_column(seq, "common_seq", pa.array(rows[local] + self.seq))
+            window.events[name] = table
+        for name, count in decoded.counts.items():
+            window.counts[name] = window.counts.get(name, 0) + count
+        for reason, count in decoded.undecodable.items():
+            window.undecodable[reason] = window.undecodable.get(reason, 0) + count
+        self._raw_seq += len(batch) if rows is not None else 0
+
+    def _tell_unread(self, window: Window, short: int, unknown: int, too_short: int) -> None:
+        """Count samples that are none of the kernel's records, though they should be, and those of no event."""
         _count(window.undecodable, "raw data too short for a kernel event", short)
-        _count(
-            window.undecodable, "sample of an event that the header does not have", samples & (records.attr == UNKNOWN)
-        )
-        _count(window.undecodable, "sample too short for its fields", samples & (records.attr == TOO_SHORT))
-        self._raw(window, data, records, np.flatnonzero(raw & ~short))
-        rest = np.flatnonzero(samples & ~raw & (records.attr >= 0))
-        attr = records.attr[rest]
+        _count(window.undecodable, "sample of an event that the header does not have", unknown)
+        _count(window.undecodable, "sample too short for its fields", too_short)
+
+    def _samples(self, window: Window, data: NDArray[np.uint8], records: Records, rows: Int64s) -> None:
+        """Samples of events that are no tracepoints."""
+        attr = records.attr[rows]
         by_name: dict[str, list[int]] = {}
         for number in np.unique(attr).tolist():
             by_name.setdefault(event_name(self.attrs[number]), []).append(number)
@@ -101,32 +155,8 @@ class Decoder:
             window.counts[name] = window.counts.get(name, 0) + int(np.isin(attr, numbers).sum())
             asked_for, fields = wanted_fields(self.wanted, name)
             if asked_for:
-                parts = [self._plain(data, records, rest[attr == number], number, fields) for number in numbers]
+                parts = [self._plain(data, records, rows[attr == number], number, fields) for number in numbers]
                 window.events[name] = _in_order(parts)
-
-    def _raw(self, window: Window, data: NDArray[np.uint8], records: Records, rows: Int64s) -> None:
-        """Tracepoints and probes: the kernel's own record, which its format text describes."""
-        if not len(rows):
-            return
-        part = records if len(rows) == len(records) else records.take(rows)
-        place = part.place
-
-        def where(row: int) -> str:
-            return f"offset {place[row]}"
-
-        length = part.raw_bytes.astype(np.int64)
-        batch = Batch(data, place + part.raw, length, part.ts, part.cpu, where)  # type: ignore[arg-type]
-        decoded = self.events.window(batch)
-        positions = self.seq + rows
-        for name, table in decoded.events.items():
-            local = table["common_seq"].to_numpy() - self._raw_seq
-            seq = table.column_names.index("common_seq")
-            window.events[name] = table.set_column(seq, "common_seq", pa.array(positions[local]))
-        for name, count in decoded.counts.items():
-            window.counts[name] = window.counts.get(name, 0) + count
-        for reason, count in decoded.undecodable.items():
-            window.undecodable[reason] = window.undecodable.get(reason, 0) + count
-        self._raw_seq += len(rows)
 
     def _common(self, records: Records, rows: Int64s) -> dict[str, pa.Array]:
         return {
@@ -161,7 +191,7 @@ class Decoder:
             of_kind = kinds == kind
             window.counts[name] = window.counts.get(name, 0) + int(of_kind.sum())
             whole = of_kind & (size >= sideband.bytes_min(kind))
-            _count(window.undecodable, "record too short for a field", of_kind & ~whole)
+            _count(window.undecodable, "record too short for a field", int(np.count_nonzero(of_kind & ~whole)))
             mine, sizes = rows[whole], size[whole]
             place = records.place[mine]
             self._note(data, records, mine, place, sizes, kind)
@@ -201,8 +231,8 @@ class Decoder:
             self.lost.note(records, rows[~meant], count[~meant].tolist(), kind)
 
 
-def _count(counts: dict[str, int], reason: str, rows: NDArray[np.bool_]) -> None:
-    if number := int(np.count_nonzero(rows)):
+def _count(counts: dict[str, int], reason: str, number: int) -> None:
+    if number:
         counts[reason] = counts.get(reason, 0) + number
 
 
