@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fastgup_trace.errors import UsageError
 from fastgup_trace.ingest.checksum import Checksum
@@ -16,12 +16,15 @@ from fastgup_trace.ingest.parts import Parts
 from fastgup_trace.ingest.provenance import describe, find_machine
 from fastgup_trace.ingest.reading import RawTables, Sink, leaf_calls, lost_table, read_windows
 from fastgup_trace.ingest.records import Progress, WantedRecords
-from fastgup_trace.ingest.sidecars import read_kallsyms, read_sidecars
+from fastgup_trace.ingest.sidecars import has_sidecars, read_kallsyms, read_sidecars
 from fastgup_trace.ingest.ticks import in_nanoseconds
 from fastgup_trace.probes import to_tables, wanted
 from fastgup_trace.probes.catalog import is_wanted, worth_decoding
 from fastgup_trace.probes.known import enabled_in, known_from
 from fastgup_trace.schema import TABLES
+
+_READING_SHARE: Final = 0.6
+"""Of the time of an ingest, about; the rest goes into the tables."""
 
 __all__ = ["FORMATS", "Format", "Sink", "find_format", "ingest", "sniff"]
 
@@ -52,11 +55,12 @@ def ingest(
         raise UsageError("ingest", "one recording or several", "none" if not paths else "one that is named twice")
     path = paths[0]
     formats = [sniff(each) if format is None else find_format(format) for each in paths]
-    sidecars = read_sidecars(path.parent if meta is None else meta)
+    sidecars = read_sidecars(meta or (path if path.is_dir() and has_sidecars(path) else path.parent))
     symbols, fields = read_kallsyms(kallsyms), None if keep_raw else WantedRecords(wanted(), worth_decoding())
     with ExitStack() as stack:
         checksums = [stack.enter_context(Checksum(each)) for each in paths]
-        shared = SharedProgress(progress, paths) if progress else None
+        phases = Phases(progress) if progress else None
+        shared = SharedProgress(phases.reading, paths) if phases else None
         opened = [
             chosen.open(
                 each, wanted=fields, progress=shared.of(each) if shared else None, strict=strict, kallsyms=symbols
@@ -70,10 +74,12 @@ def ingest(
         with Parts(str(path), timed=recording.unit == "ns", scratch=sink.scratch) as parts:
             read = read_windows(recording, parts, RawTables(str(path), sink) if keep_raw else None)
             machine = find_machine(recording, sidecars)
-            for tables in to_tables(parts, machine.context):
+            for done, tables in enumerate(to_tables(parts, machine.context)):
                 for name, table in tables.items():
                     sink.append(name, table)
                     rows[name] += len(table)
+                if phases:
+                    phases.building(done, len(parts))
             leaves = sum(leaf_calls(part) for part in parts)
         lost = lost_table(recording, read)
         sink.append("lost", lost)
@@ -98,3 +104,18 @@ def ingest(
         "probes": sorted(name for name in read.counts if is_wanted(name)),
         "known": known_from([*read.counts, *enabled_in(sidecars.meta)]),
     }
+
+
+class Phases:
+    """One progress, in bytes of the recording, of the two things that an ingest does: reading, and building tables."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._size_bytes = progress, 0
+
+    def reading(self, read_bytes: int, size_bytes: int) -> None:
+        self._size_bytes = size_bytes
+        self._progress(int(read_bytes * _READING_SHARE), size_bytes)
+
+    def building(self, done: int, parts: int) -> None:
+        share = _READING_SHARE + (1 - _READING_SHARE) * done / max(parts, 1)
+        self._progress(int(self._size_bytes * share), self._size_bytes)

@@ -45,6 +45,12 @@ class Sidecars:
         return value if isinstance(value, str) else None
 
 
+def has_sidecars(folder: Path) -> bool:
+    """Whether a folder has a file that `read_sidecars` reads."""
+    names = ("meta.json", "saved_tgids.txt", "interrupts.after", "vmstat.after", "kprobe_profile.after")
+    return any((folder / name).is_file() for name in names)
+
+
 def read_sidecars(folder: Path) -> Sidecars:
     """Whatever of the files is in `folder`.
 
