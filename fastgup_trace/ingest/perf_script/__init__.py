@@ -6,8 +6,8 @@ prints it (`cycles:u`; software ones without aliases and modifiers, `page-faults
 `period`, and `addr`, `ip` with their `.sym`; those of side-band records are as in perf.data.
 
 What the text does not tell is missing: without -F cpu common_cpu is -1, without -F tid common_pid is null. Lines of
-call chains are left out (`details["call chain lines"]` counts them). Times must be there; those of --deltatime can't
-be told from true ones.
+call chains are left out (`details["call chain lines"]` counts them). Without -F time a record's position stands for its
+time (`details["times"]`); the times of --deltatime can't be told from true ones.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from fastgup_trace.ingest.ftrace_text.window import Gatherer
 from fastgup_trace.ingest.perf_script.bodies import Fields, sample_fields
 from fastgup_trace.ingest.perf_script.gather import Taker
 from fastgup_trace.ingest.perf_script.lines import BARE_HEAD, HEAD, Header, Heads, parse_lines, split_name
+from fastgup_trace.ingest.perf_script.untimed import is_untimed, parse_untimed
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
 from fastgup_trace.ingest.whole_lines import whole_lines
 
@@ -49,7 +50,7 @@ def sniff(path: Path, head: bytes) -> bool:
     text = uncompressed_head(head)
     if not text or b"\0" in text:
         return False
-    if _CAPTURED_ON in text[:200] or HEAD.search(text):
+    if _CAPTURED_ON in text[:200] or HEAD.search(text) or is_untimed(text):
         return True
     return any(split_name(found[9])[1] for found in islice(BARE_HEAD.finditer(text), _SNIFF_LINES) if found[9])
 
@@ -80,10 +81,11 @@ def open_perf_script(
     if not ahead and damage:
         raise damage[0]
     header, opening, bare = Header(), Header(), not (ahead and HEAD.search(ahead[-1].text))
-    if not ahead or (bare and not BARE_HEAD.search(ahead[-1].text)):
+    untimed = bool(ahead) and bare and not BARE_HEAD.search(ahead[-1].text)
+    if not ahead or (untimed and not is_untimed(ahead[-1].text)):
         raise RecordingError(
             f"{path}:1",
-            "records of perf script with times (COMM TID [CPU] SECONDS: EVENT: ...)",
+            "records of perf script (COMM TID [CPU] SECONDS: EVENT: ...)",
             "other text" if ahead else "an empty file",
             "print it with perf script -F comm,tid,cpu,time,period,event,trace,addr,ip,sym",
         )
@@ -93,7 +95,7 @@ def open_perf_script(
     details: dict[str, object] = {}
     # perf prints with libtraceevent, as trace-cmd report does: cpumasks are lists of CPUs.
     dialect = Dialect(is_report=True)
-    gatherer = Gatherer(wanted, True, dialect, Decoder(dialect.modern, compiled=large))
+    gatherer = Gatherer(wanted, not untimed, dialect, Decoder(dialect.modern, compiled=large))
     split, samples = _splitters(large)
     for block in ahead:
         if not block.cut:
@@ -104,13 +106,13 @@ def open_perf_script(
             gatherer.undecodable[reason] += 1
 
         for block in whole_lines(chain(ahead, blocks), path, damage, strict=strict, count=count):
-            yield split(block.text, header, bare)
+            yield parse_untimed(block.text, header) if untimed else split(block.text, header, bare)
             if progress:
                 progress(block.read_bytes, size)
 
     def windows() -> Iterator[Window]:
         taker = Taker(gatherer, losses, samples)
-        for heads in _timed(parsed()):
+        for heads in parsed() if untimed else _timed(parsed()):
             comms.update({tid: comm.decode("utf-8", "replace") for tid, comm in heads.comms.items()})
             tgids.update(heads.tgids)
             taker.take(heads)
@@ -121,6 +123,8 @@ def open_perf_script(
         yield gatherer.flush(last=True)
 
     details.update(opening.details)
+    if untimed:
+        details["times"] = "not recorded: common_ts_ns is the record's position"
     return Recording(
         path=path,
         format="perf script text",
@@ -135,6 +139,7 @@ def open_perf_script(
         tgids=tgids,
         losses=losses,
         windows=windows(),
+        unit="positions" if untimed else "ns",
         damage=damage,
         details=details,
     )
@@ -145,7 +150,7 @@ def _is_large(path: Path, size: int) -> bool:
         return size * (_PACKED_RATIO if compression(file.read(8)) else 1) >= LARGE_BYTES
 
 
-def _splitters(large: bool) -> tuple[Callable[[bytes, Header, bool], Heads], Callable[[Spans], tuple[Fields, int]]]:
+def _splitters(large: bool) -> tuple[Callable[[bytes, Header, bool], Heads], Callable[[Spans], Fields]]:
     """What splits lines, and the bodies of samples."""
     if not large:
         return parse_lines, lambda bodies: sample_fields(bodies.tolist())
@@ -159,7 +164,7 @@ def _until_a_record(blocks: Iterator[TextBlock]) -> Iterator[TextBlock]:
     """The blocks up to the first that holds a record; not more than some."""
     for _, block in zip(range(_AHEAD_BLOCKS), blocks, strict=False):
         yield block
-        if not block.cut and (HEAD.search(block.text) or BARE_HEAD.search(block.text)):
+        if not block.cut and (HEAD.search(block.text) or BARE_HEAD.search(block.text) or is_untimed(block.text)):
             return
 
 

@@ -44,8 +44,8 @@ def without_tail(bodies: list[bytes], tail: re.Pattern[bytes] | None) -> list[by
     return [found[1] if found else body for found, body in zip(matches, bodies, strict=True)]
 
 
-def sample_fields(bodies: list[bytes]) -> tuple[Fields, int]:
-    """addr, ip (uint64) and their symbols, where some body has them; and the bodies that hold something else."""
+def sample_fields(bodies: list[bytes]) -> Fields:
+    """addr, ip (uint64) and their symbols, where some body has them, and the `text` of bodies that hold other words."""
     matches = [_ADDRESSES.match(body) or _ONE_ADDRESS.match(body) for body in bodies]
     groups: list[Sequence[bytes | None]] = [found.groups() if found else (None,) * 4 for found in matches]
     fields: Fields = {}
@@ -56,7 +56,10 @@ def sample_fields(bodies: list[bytes]) -> tuple[Fields, int]:
         symbols = _by_word([row[at + 1] for row in groups], function)
         if symbols.null_count < len(symbols):
             fields[f"{name}.sym"] = symbols
-    return fields, sum(found is None for found in matches)
+    if not all(matches):
+        texts = [None if found else body for found, body in zip(matches, bodies, strict=True)]
+        fields["text"] = _by_word(texts, lambda word: word.decode("utf-8", "replace") if word is not None else None)
+    return fields
 
 
 def function(word: bytes | None) -> str | None:

@@ -35,7 +35,7 @@ class Taker:
 
     gatherer: Gatherer
     losses: list[Loss]
-    samples: Callable[[Spans], tuple[Fields, int]]
+    samples: Callable[[Spans], Fields]
     """Splits the bodies of samples: `bodies.sample_fields`, or its compiled twin."""
     tail: re.Pattern[bytes] | None = None
     tail_known: bool = False
@@ -83,13 +83,13 @@ class Taker:
             if name.startswith(b"PERF_RECORD_"):
                 found, misfits = record_fields(name, bodies.tolist())
                 found["synthesized"] = pa.array(heads.untimed[rows].astype(np.uint8))
-            else:
-                found, misfits = self.samples(bodies)
-                period = heads.period[rows]
-                if (period >= 0).any():
-                    found = {"period": pa.array(period.astype(np.uint64), mask=period < 0), **found}
-            if misfits:
-                self.gatherer.undecodable[OTHER_SHAPE.format(name.decode("utf-8", "replace"))] += misfits
+                if misfits:
+                    self.gatherer.undecodable[OTHER_SHAPE.format(name.decode("utf-8", "replace"))] += misfits
+                return found
+            found = self.samples(bodies)
+            period = heads.period[rows]
+            if (period >= 0).any():
+                found = {"period": pa.array(period.astype(np.uint64), mask=period < 0), **found}
             return found
 
         return fields

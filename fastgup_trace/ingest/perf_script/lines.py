@@ -2,9 +2,9 @@
 
     COMM PID/TID [CPU] MISC TOD SECONDS.FRACTION: PERIOD SYSTEM:EVENT: BODY
 
-`-F` chooses the columns; only the time and the event must be there. One number instead of PID/TID is the thread, as
-perf prints it unless asked for `-F pid`. PERF_RECORD_* (side-band records, --show-*-events) follow the time without a
-colon. A call chain is the indented lines below a head, closed by an empty line.
+`-F` chooses the columns; only the time and the event must be there (`untimed`: only the event). One number instead of
+PID/TID is the thread, as perf prints it unless asked for `-F pid`. PERF_RECORD_* (side-band records, --show-*-events)
+follow the time without a colon. A call chain is the indented lines below a head, closed by an empty line.
 Order and widths: process_event and perf_sample__fprintf_start in tools/perf/builtin-script.c, 3.13 to 6.12.
 """
 
@@ -38,7 +38,6 @@ BARE_HEAD = re.compile(_NO_TASK + _REST, re.MULTILINE)
 """As HEAD, of a text without -F pid or tid."""
 _LINE = re.compile(HEAD.pattern + rb"|^(.+)$", re.MULTILINE)
 _BARE_LINE = re.compile(BARE_HEAD.pattern + rb"|^(.+)$", re.MULTILINE)
-
 INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
 COMM_MAX = 41
 _RECORD = b"PERF_RECORD_"
@@ -65,6 +64,8 @@ class Header:
     details: dict[str, object] = field(default_factory=dict)
     chain_lines: int = 0
     """Lines of call chains."""
+    untimed_records: int = 0
+    """Records without times so far."""
 
     def take(self, line: bytes) -> bool:
         """Read `line` if it is a comment, or belongs to the call chain of the record above it."""
@@ -72,7 +73,7 @@ class Header:
             key, _, value = line[1:].decode("utf-8", "replace").partition(":")
             self._set(key.strip(), value.strip())
             return True
-        if line[:1].isspace():
+        if line[:1].isspace() or _FLUSH_FRAME.match(line):
             self.chain_lines += 1 if line.strip() else 0
             return True
         return False
@@ -120,6 +121,9 @@ class Heads:
     def __len__(self) -> int:
         return len(self.ts_ns)
 
+
+_FLUSH_FRAME = re.compile(rb"[0-9a-f]{4,16} [^\n]+ \([^\n]*\)\s*$")
+"""A line of a call chain whose spaces some editor took."""
 
 Task = tuple[bytes, bytes, bytes]
 """(comm, pid or tid, tid) as written; the last is empty where there is one number."""
@@ -190,9 +194,9 @@ def parse_lines(text: bytes, header: Header, bare: bool = False) -> Heads:
     who, processes = who_is_who(zip(comms, pids, tids, strict=True))
     return Heads(
         ts_ns=ts_ns,
-        cpu=_integers(cpus, INT32_MAX),
-        tid=_integers([tid or pid for pid, tid in zip(pids, tids, strict=True)], INT32_MAX),
-        period=_integers(periods, INT64_MAX),
+        cpu=integers(cpus, INT32_MAX),
+        tid=integers([tid or pid for pid, tid in zip(pids, tids, strict=True)], INT32_MAX),
+        period=integers(periods, INT64_MAX),
         untimed=ts_ns == 0,
         codes=codes,
         names=names,
@@ -208,6 +212,6 @@ def _integer(word: bytes, most: int) -> int:
     return max(min(int(word), most), -1) if word else -1
 
 
-def _integers(words: Sequence[bytes], most: int) -> Int64s:
+def integers(words: Sequence[bytes], most: int) -> Int64s:
     values = {word: _integer(word, most) for word in set(words)}
     return np.array([values[word] for word in words], np.int64)

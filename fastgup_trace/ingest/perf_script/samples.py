@@ -81,7 +81,7 @@ def split_all(text: Bytes, begin: Int64s, end: Int64s, values: Int64s, found: In
     return True
 
 
-def scan_samples(bodies: Spans) -> tuple[Fields, int]:
+def scan_samples(bodies: Spans) -> Fields:
     """As `bodies.sample_fields`."""
     rows = len(bodies)
     values, found = np.zeros((2, rows), np.int64), np.zeros((6, rows), np.int64)
@@ -96,4 +96,4 @@ def scan_samples(bodies: Spans) -> tuple[Fields, int]:
         symbols = pa.array([function(word) for word in words.dictionary.to_pylist()], pa.string()).take(words.indices)
         if symbols.null_count < rows:
             fields[f"{name}.sym"] = symbols.dictionary_encode()
-    return fields, 0
+    return fields
