@@ -4,7 +4,7 @@ A command is a module here that offers NAME, HELP, add_arguments(parser) and run
 COMMANDS. It imports what is heavy inside `run`, so that every `--help` answers at once. Only this package prints.
 
 Exit codes: 0 done, 1 an answer of "no" or a defect of the program, 2 bad input or usage, 130 interrupted,
-141 the reader of a pipe went away.
+141 the reader of a pipe went away, 143 terminated.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -46,6 +47,14 @@ class _Parser(argparse.ArgumentParser):
 
 class _CommandLineError(Exception):
     """A wrong command line; the text is the whole line for the user."""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which is to leave as little behind as an interrupt does."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _Terminated
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
@@ -111,6 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_stdout()
         return 141
+    except _Terminated:
+        return _say("terminated", 143)
     except KeyboardInterrupt:
         return _say("interrupted", 130)
     except (FastgupError, _CommandLineError, OSError, MemoryError) as error:
@@ -150,6 +161,7 @@ def _discard_stdout() -> None:
 
 def entry() -> NoReturn:
     """The console script. What the terminal's encoding has no letter for is printed as its escape."""
+    signal.signal(signal.SIGTERM, _terminate)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main())

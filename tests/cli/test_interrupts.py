@@ -114,14 +114,13 @@ def left_over(folder: Path) -> list[str]:
 
 def check(code: int, errors: str, number: signal.Signals, out: Path, name: str) -> None:
     """What must hold after a command was ended by a signal, or was done before that came."""
-    if number == signal.SIGINT:
+    told = {signal.SIGINT: (130, "fastgup-trace: interrupted\n"), signal.SIGTERM: (143, "fastgup-trace: terminated\n")}
+    if number in told:
         assert left_over(out.parent) == []
     if out.exists():
         assert is_whole(out, name)
-    elif number == signal.SIGINT:
-        assert (code, errors) == (130, "fastgup-trace: interrupted\n")
     else:
-        assert (code, errors) == (-number, "")
+        assert (code, errors) == told.get(number, (-number, ""))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
