@@ -104,5 +104,7 @@ def test_restored_recording_equals_trace_cmd(tmp_path: Path) -> None:
     made("restore", "-c", "-t", raw, "-k", raw / "kallsyms", "-o", tmp_path / "texts.dat")
     made("restore", "-i", tmp_path / "texts.dat", "-o", tmp_path / "trace.dat", *pages)
     check(tmp_path / "trace.dat")
-    (window,) = open_trace_dat(tmp_path / "trace.dat").windows
+    recording = open_trace_dat(tmp_path / "trace.dat", strict=True)
+    assert not recording.damage, "that it has no section of strings is no damage"
+    (window,) = recording.windows
     assert window.counts == {"sched_switch": 20, "sched_process_exec": 3, "print": 2}
