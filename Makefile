@@ -18,7 +18,7 @@ KEY := $(CURDIR) $(shell cksum < pyproject.toml)
 
 unexport PYTHONPATH PYTHONHOME
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench clean environment installed installed-dev
+.PHONY: demo test lint fuzz bench clean environment installed installed-dev installed-bench
 
 demo: installed
 	$(FASTGUP) ingest dataset:$(DATASET) -o demo/capture --force
@@ -36,7 +36,7 @@ lint: installed-dev
 	$(PY) -m mypy
 	$(PY) -c 'from importlinter.cli import lint_imports_command as check; check()' --no-logo
 
-bench: installed-dev
+bench: installed-bench
 	$(PY) -m pytest -m benchmark tests/bench -s
 
 fuzz: installed-dev
@@ -62,6 +62,11 @@ installed-dev: environment
 	@test "$$(cat .venv/.$@ 2>/dev/null)" = "$(KEY)" || { \
 	  echo 'installing fastgup-trace and its tools into .venv'; \
 	  $(PIP) install --quiet -e '.[dev]' && echo "$(KEY)" > .venv/.$@; }
+
+installed-bench: installed-dev
+	@test "$$(cat .venv/.$@ 2>/dev/null)" = "$(KEY)" || { \
+	  echo 'installing what the benchmarks are measured against into .venv'; \
+	  $(PIP) install --quiet -e '.[dev,bench]' && echo "$(KEY)" > .venv/.$@; }
 
 clean:
 	rm -rf .venv demo fuzz-failures build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
