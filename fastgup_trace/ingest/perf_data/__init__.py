@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastgup_trace.errors import RecordingError
+from fastgup_trace.ingest.ahead import ahead, cores
 from fastgup_trace.ingest.kernel_events.decoder import EventDecoder
 from fastgup_trace.ingest.kernel_events.fields import Context
 from fastgup_trace.ingest.kernel_events.formats import Formats
@@ -30,7 +31,7 @@ from fastgup_trace.ingest.perf_data.attrs import event_name
 from fastgup_trace.ingest.perf_data.header import BIG, LITTLE, OLD, Header, read_header
 from fastgup_trace.ingest.perf_data.lost import LostRecords
 from fastgup_trace.ingest.perf_data.order import Sorted, Sorter
-from fastgup_trace.ingest.perf_data.stream import Stream, Walker, find_walker
+from fastgup_trace.ingest.perf_data.stream import COMPILED_BYTES, Stream, Walker, find_walker
 from fastgup_trace.ingest.perf_data.walk import walk
 from fastgup_trace.ingest.perf_data.windows import Decoder
 from fastgup_trace.ingest.records import Progress, Recording, Wanted, Window
@@ -123,7 +124,8 @@ def _windows(
     strict: bool,
 ) -> Iterator[Window]:  # fmt: skip
     sorter, released = Sorter(stream.data), 0
-    for found in sorter.sorted(stream.stretches()):
+    threaded = recording.size_bytes >= COMPILED_BYTES and cores() > 1
+    for found in ahead(sorter.sorted(stream.stretches()), threaded):
         if strict and recording.damage:
             raise recording.damage[0]
         window = decoder.window(found)

@@ -1,8 +1,8 @@
 """The pages at hand and the windows made of them in compiled code: for large recordings.
 
-Pages are copied once, into one of two buffers that are used again and again: a third of the time of a walk over fresh
-memory goes into the kernel's first touch of each page of it. Little-endian recordings only, of CPUs whose stamps
-are times.
+Pages are copied once, into one of three buffers that are used again and again: a third of the time of a walk over
+fresh memory goes into the kernel's first touch of each page of it. Of the three one is filled, one has the batch that
+is used meanwhile, and one takes the pages that wait. Little-endian recordings only, of CPUs whose stamps are times.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ROWS_MIN = 1024
 class CompiledPool:
     """Pages that wait for their window; `losses` fills as the windows go by.
 
-    A batch's arrays are valid until the next one is asked for.
+    A batch's arrays are valid until the one after the next is asked for: see `ahead`.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class CompiledPool:
         self._cpus = np.array([stream.source.cpu for stream in streams], np.int64)
         self._page_bytes = streams[0].source.page_bytes if streams else 0
         self._window_bytes = window_bytes + window_bytes // 4
-        self._buffer, self._spare = np.empty(0, np.uint8), np.empty(0, np.uint8)
+        self._buffer, self._spares = np.empty(0, np.uint8), [np.empty(0, np.uint8), np.empty(0, np.uint8)]
         self._used = 0
         self._table = np.empty((_ROWS_MIN, merging.PAGE_COLUMNS), np.int64)
         self._rows = 0
         self._state = np.zeros((len(streams), merging.STREAM_COLUMNS), np.int64)
         self._state[:, (merging.LAST_TS, merging.SEQ)] = -1
-        self._out = np.empty((merging.OUT_COLUMNS, 0), np.int64)
+        self._out, self._spare_out = (np.empty((merging.OUT_COLUMNS, 0), np.int64) for _ in range(2))
         self._seq = 0
 
     @property
@@ -102,6 +102,7 @@ class CompiledPool:
         self._state[:, merging.PAGE] = np.searchsorted(table[:, merging.STREAM], numbers)
         self._state[:, merging.LAST_PAGE] = np.searchsorted(table[:, merging.STREAM], numbers, side="right")
         room = int(table[:, merging.SIZE].sum()) // (RECORD_BYTES_MIN + 4) + len(self._streams)
+        self._out, self._spare_out = self._spare_out, self._out
         if room > self._out.shape[1]:
             self._out = np.empty((merging.OUT_COLUMNS, room + room // 4), np.int64)
         counts = np.zeros(merging.EVENT_IDS, np.int64)
@@ -167,15 +168,17 @@ class CompiledPool:
             row[merging.MISSED] = 0
 
     def _keep_rest(self, table: Int64s) -> None:
-        """Move the pages that are not yet done with to the other buffer."""
+        """Move the pages that are not yet done with to the buffer that was not used the longest."""
         size, state = self._page_bytes, self._state
         rest = table[np.arange(len(table)) >= state[table[:, merging.STREAM], merging.PAGE]]
         places = rest[:, merging.AT].copy()
-        self._buffer, self._spare = self._spare, self._buffer
+        full = self._buffer
+        self._spares.append(full)
+        self._buffer = self._spares.pop(0)
         self._used = self._rows = 0
         self._reserve(len(rest))
         for row, at in enumerate(places.tolist()):
-            self._buffer[row * size : (row + 1) * size] = self._spare[at : at + size]
+            self._buffer[row * size : (row + 1) * size] = full[at : at + size]
         rest[:, merging.AT] = np.arange(len(rest)) * size
         for number in np.flatnonzero(state[:, merging.STOP] > 0).tolist():
             row = int(np.searchsorted(rest[:, merging.STREAM], number))

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgup_trace.ingest.ahead import ahead, cores
 from fastgup_trace.ingest.kernel_events.decoder import Batch
 from fastgup_trace.ingest.records import Loss, Progress
 from fastgup_trace.ingest.ring_buffer.losses import CpuStat, complete
@@ -66,13 +67,18 @@ class Merger:
         self._streams: list[Stream] = []
         self._stats, self._compiled = stats, compiled
         self._read_bytes = 0
+        self._large = False
 
     def batches(self, selected: NDArray[np.bool_] | None = None) -> Iterator[Batch]:
         """Every window, in time order; `selected` tells for each event id whether its records are to be in it.
 
+        Of a large recording each is read and merged while the one before it is used, where there are cores.
         Raises RecordingError for damage to pages, chunks or times.
         """
         pool = self._pool(selected)
+        yield from ahead(self._windows(pool), self._large and cores() > 1)
+
+    def _windows(self, pool: Pool) -> Iterator[Batch]:
         before = NEVER
         while True:
             until = self._read_until(pool)
@@ -92,9 +98,9 @@ class Merger:
             blocks = source.blocks if first is None else chain([first], source.blocks)
             sources.append(replace(source, blocks=blocks))
         self._streams = [Stream(source) for source in sources]
-        large = self._size_bytes * (_PACKED_RATIO if packed else 1) >= COMPILED_BYTES_MIN
+        self._large = self._size_bytes * (_PACKED_RATIO if packed else 1) >= COMPILED_BYTES_MIN
         simple = not self._walker.big_endian and all(source.times is None for source in sources)
-        if not simple or not (large if self._compiled is None else self._compiled):
+        if not simple or not (self._large if self._compiled is None else self._compiled):
             return PlainPool(self._streams, self._walker, self._losses)
         from fastgup_trace.ingest.ring_buffer.compiled_pool import CompiledPool
 
