@@ -108,6 +108,8 @@ class File:
     printk: bytes = b'0xc0900000 : "why not"\n'
     latency: bytes = b""
     """The text of a latency tracer, in place of all pages."""
+    uncounted: int = 4
+    """Bytes of a CPU's packed data that its size leaves out: trace-cmd before 3.2 forgot the number of chunks."""
 
     def _texts(self) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:
         pack, page, event = self.machine.pack, self.machine.header_page(), EVENT_HEADER.encode()
@@ -191,7 +193,7 @@ class File:
                     packed = [squeeze(chunk) for chunk in chunks]
                     raw = b"".join(pack("II", len(p), len(c)) + p for p, c in zip(packed, chunks, strict=True))
                     raw = pack("I", len(chunks)) + raw
-                entries += pack("IQQ", cpu, at + 16 + len(body), len(raw) - 4 * (compression != "none"))
+                entries += pack("IQQ", cpu, at + 16 + len(body), len(raw) - (compression != "none") * self.uncounted)
                 body += raw
             data += section(3, body)
             value = pack("Q", at) + name.encode() + b"\0" + self.clock + b"\0" + pack("II", page, len(cpus)) + entries

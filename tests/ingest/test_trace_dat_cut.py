@@ -6,6 +6,7 @@ Files by the tests' own writer, cut at every place; and a real one that trace-cm
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ WRITERS: dict[str, Callable[[File], bytes]] = {
     "v7": File.v7,
     "v7 zlib": lambda file: file.v7("zlib"),
     "v7 none": lambda file: file.v7("none"),
+    "v7 of 3.2": lambda file: replace(file, uncounted=0).v7(),
 }
 
 

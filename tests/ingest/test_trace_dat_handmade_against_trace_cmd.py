@@ -22,6 +22,7 @@ WRITERS: dict[str, Callable[[File], bytes]] = {
     "v6": File.v6,
     "v7": File.v7,
     "v7 none": lambda file: file.v7("none"),
+    "v7 of 3.2": lambda file: replace(file, uncounted=0).v7(),
 }
 
 

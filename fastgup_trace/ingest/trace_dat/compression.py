@@ -93,11 +93,11 @@ def packed_blocks(
 ) -> Iterator[Block]:
     """The packed data of one CPU, which begins at the cursor, in blocks of whole pages.
 
-    It begins with the number of chunks, four bytes that `size` leaves out. With `cut` the file ends inside: the chunks
-    that lie in it whole are all there is.
+    It begins with the number of chunks, four bytes that `size` leaves out before trace-cmd 3.2 and has in it since
+    (trace-cmd commit 4b921329). With `cut` the file ends inside: the chunks that lie in it whole are all there is.
     """
-    chunks = cursor.number(4, f"the number of chunks of {what}") if cut else _chunk_count(cursor, what)
     begin = cursor.pos
+    chunks = cursor.number(4, f"the number of chunks of {what}") if cut else _chunk_count(cursor, what)
     for _ in range(chunks):
         start = cursor.pos
         if cut and not _whole_chunk(cursor):
@@ -107,7 +107,7 @@ def packed_blocks(
             cursor.fail(f"a chunk of whole pages of {page_bytes} bytes", f"{len(data)} bytes", start)
         yield Block(data, start, True, cursor.pos)
         release(cursor.data, start, cursor.pos)
-    if (found := cursor.pos - begin) != size:
+    if size not in ((found := cursor.pos - begin), found - 4):
         cursor.fail(f"{size} bytes of chunks of {what}", f"{found}", begin)
 
 
