@@ -215,6 +215,16 @@ def test_what_is_no_folder_of_pages(tmp_path: Path) -> None:
         open_raw_ring_buffer(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["trace.dat.cpu0", "cpu0", "trace_pipe_raw"])
+def test_the_pages_of_one_cpu_alone_are_told_where_to_go(tmp_path: Path, name: str) -> None:
+    m, path = Machine(), tmp_path / name
+    path.write_bytes(m.page(100, m.wake(0, 1)))
+    assert sniff(path, path.read_bytes()[:64])
+    with pytest.raises(RecordingError, match=r"found the pages of one CPU; name the folder, .*trace-cmd restore"):
+        open_raw_ring_buffer(path)
+    assert not sniff(path, b"# tracer: nop\n#\n")
+
+
 def test_instances_of_two_clocks_and_two_files_of_one_cpu_are_refused(tmp_path: Path) -> None:
     shutil.copytree(REAL, tmp_path / "raw")
     (tmp_path / "raw" / "instances" / "two" / "trace_clock").write_text("local [mono]\n")

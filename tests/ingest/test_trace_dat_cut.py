@@ -106,3 +106,12 @@ def test_what_is_left_of_a_file_without_pages_is_told(tmp_path: Path) -> None:
     path.write_bytes(data[: data.index(b"1\0") + 10 + 200])
     with pytest.raises(RecordingError, match="expected the header info, found the end of the file"):
         open_trace_dat(path)
+
+
+@pytest.mark.parametrize("writer", ["v6", "v7 none"])
+def test_a_file_that_trace_cmd_never_put_pages_in_is_told_what_to_do(tmp_path: Path, writer: str) -> None:
+    """As `trace-cmd restore -c` makes it."""
+    data, path = WRITERS[writer](File()), tmp_path / "trace.dat"
+    path.write_bytes(data if writer != "v6" else data[: data.index(b"options  \0") - 4])
+    with pytest.raises(RecordingError, match=r"trace-cmd restore -i.* adds those of the trace.dat.cpuN"):
+        open_trace_dat(path)

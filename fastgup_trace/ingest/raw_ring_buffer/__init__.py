@@ -33,7 +33,7 @@ from fastgup_trace.ingest.kernel_events.decoder import EventDecoder
 from fastgup_trace.ingest.kernel_events.fields import Context
 from fastgup_trace.ingest.kernel_events.formats import Formats
 from fastgup_trace.ingest.kernel_events.symbols import Symbols, parse_cmdlines, parse_printk_formats, parse_tgids
-from fastgup_trace.ingest.raw_ring_buffer.folder import CpuPages, Folder, has_pages, read_folder
+from fastgup_trace.ingest.raw_ring_buffer.folder import CpuPages, Folder, has_pages, is_page_file, read_folder
 from fastgup_trace.ingest.raw_ring_buffer.layout import Layout, find_layout
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
 from fastgup_trace.ingest.ring_buffer.losses import parse_cpu_stats
@@ -43,12 +43,13 @@ from fastgup_trace.ingest.trace_dat.compression import plain_blocks
 from fastgup_trace.ingest.trace_dat.sub_buffers import common_size, found_size, laid_out, rescued
 from fastgup_trace.ingest.trace_dat.times import TICK_CLOCKS
 
+NO_FOLDER = "name the folder, with the machine's events/*/*/format in it; or let `trace-cmd restore` make a trace.dat"
 NO_METADATA = "put the machine's events/*/*/format beside them, or let `trace-cmd restore` make a trace.dat of them"
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether `path` is a folder with raw pages of any CPU."""
-    return path.is_dir() and has_pages(path)
+    """Whether `path` is a folder with raw pages of any CPU, or a CPU's pages alone (`open` tells what to do)."""
+    return has_pages(path) if path.is_dir() else is_page_file(path, head)
 
 
 def open_raw_ring_buffer(
@@ -65,6 +66,8 @@ def open_raw_ring_buffer(
     windows are read, for pages that are damaged or files that are missing.
     """
     where = str(path)
+    if not path.is_dir():
+        raise RecordingError(where, "the folder of all CPUs' pages", "the pages of one CPU", NO_FOLDER)
     folder = read_folder(path)
     if not folder.formats:
         raise RecordingError(where, "events/SYSTEM/EVENT/format beside the pages", "none", NO_METADATA)

@@ -61,6 +61,12 @@ def has_pages(path: Path) -> bool:
     return any(True for folder in folders[:INSTANCES_MAX] for _ in _page_files(folder))
 
 
+def is_page_file(path: Path, head: bytes) -> bool:
+    """Whether a file is named as the pages of one CPU are, and holds no text."""
+    named = path.name == "trace_pipe_raw" or _FILE_OF_CPU.fullmatch(path.name)
+    return bool(named) and b"\0" in head[:16]
+
+
 def read_folder(path: Path) -> Folder:
     """Raises RecordingError for a file that can't be read, or more files than any kernel has."""
     try:

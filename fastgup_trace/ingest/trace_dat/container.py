@@ -28,6 +28,10 @@ INSTANCES_MAX = 256
 PAGE_BYTES_MIN = 512
 PAGE_BYTES_MAX = 1 << 24
 CUT_ADVICE = "the file ends before its time: what is whole before the cut is kept; copy it again for the rest"
+NO_PAGES_ADVICE = (
+    "trace-cmd did not live to put the pages in: `trace-cmd restore -i` adds those of the trace.dat.cpuN beside it; "
+    "without them record again"
+)
 
 _FIXED_SIZE = {DONE: 8, CPUCOUNT: 4, TRACEID: 8, TSC2NSEC: 16} | dict.fromkeys(range(HEADER_INFO, CMDLINES + 1), 8)
 

@@ -8,6 +8,7 @@ from fastgup_trace.ingest.trace_dat.container import (
     BUFFER,
     CPUCOUNT,
     DONE,
+    NO_PAGES_ADVICE,
     TRACECLOCK,
     Container,
     LatencyText,
@@ -31,6 +32,8 @@ def read_version_6(container: Container, cursor: Cursor) -> None:
     metadata.read_kallsyms(container, cursor)
     metadata.read_printk(container, cursor)
     metadata.read_cmdlines(container, cursor)
+    if not cursor.left():
+        cursor.fail("ring-buffer pages", "the end of the file behind the kernel's texts", advice=NO_PAGES_ADVICE)
     cpus = cpu_count(cursor, cursor.number(4, "the number of CPUs"))
     kind = _kind(cursor)
     if kind == _OPTIONS:

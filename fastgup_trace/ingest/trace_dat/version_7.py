@@ -21,6 +21,7 @@ from fastgup_trace.ingest.trace_dat.container import (
     FTRACE_EVENTS,
     HEADER_INFO,
     KALLSYMS,
+    NO_PAGES_ADVICE,
     PAGE_BYTES_MAX,
     PAGE_BYTES_MIN,
     PRINTK,
@@ -67,7 +68,7 @@ def read_version_7(container: Container, cursor: Cursor) -> None:
     if lost:
         rescue.find_streams(container, cursor, first)
     elif not found and not texts and BUFFER not in container.options:
-        cursor.fail("an option that tells where the ring-buffer pages are", "none", advice="record it again")
+        cursor.fail("an option that tells where the ring-buffer pages are", "none", advice=NO_PAGES_ADVICE)
     else:
         _check_pages(container, cursor)
         _check_strings(container, cursor)
