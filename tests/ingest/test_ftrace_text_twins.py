@@ -26,11 +26,26 @@ PIECES = st.sampled_from(
         b"9223372036854775808", b"2147483648", b"3d..1.", b" x-12 [001] d..1. 1.000002: ",
     ]
 )  # fmt: skip
+LINES = st.sampled_from(
+    [
+        b"  bash-12 [001] d..1. 1.000002: ", b"  bash-12 [001] d..1. 10.000002: ", b"  bash-12 [001] d..1. 2.3: ",
+        b"  a-1 x-22 3d..1. 5: ", b"  bash-12 [001] d..1. 1-2: ", b"bash-12 (  7) [001] 1.000002: ", b"\nsome words ",
+        b"  bash-12 [001] d..1. : ", b"  bash-7 [001] d..1. 1.000002: ",
+    ]
+)  # fmt: skip
+KEYS = st.sampled_from(
+    [
+        b"sched_switch: a\n", b"sched_switch:  a\n", b"sched_switch: \n", b"function:  f <-- g\n", b"function: (x\n",
+        b"ipi_exit: (x)\n", b"function:  f <--  g\n", b"f [mod]: x\n", b"sys_clone -> 0x1\n", b"sys_clone ->  1\n",
+        b"<stack trace>\n", b"<stack: x\n", b"sched_switch_and_more: a\n", b"sched_switch\n",
+    ]
+)  # fmt: skip
+SIMILAR = st.lists(st.tuples(LINES, KEYS).map(b"".join), max_size=12).map(lambda lines: b"".join(lines) + b"\n" * 20)
 TEXTS = st.lists(PIECES, max_size=40).map(lambda parts: b"".join(parts) + b"\n")
 
 
-@given(TEXTS)
-@settings(deadline=None, max_examples=400)
+@given(st.one_of(TEXTS, SIMILAR))
+@settings(deadline=None, max_examples=600)
 def test_lines(text: bytes) -> None:
     one, other = Header(), Header()
     expected, found = parse_lines(text, one), scan_lines(text, other)
@@ -46,6 +61,12 @@ def test_lines(text: bytes) -> None:
     if found.frames and expected.frames:
         assert found.frames.before.tolist() == expected.frames.before.tolist()
         assert found.frames.spans.tolist() == expected.frames.spans.tolist()
+
+
+def test_more_lines_than_bytes_let_expect() -> None:
+    text = b"\n" * 5000 + b" x-12 [001] d..1. 1.000002: e: x=1\n" + b"a\n" * 300
+    found = scan_lines(text, Header())
+    assert (len(found), len(found.others)) == (1, 300)
 
 
 WORDS = st.sampled_from(

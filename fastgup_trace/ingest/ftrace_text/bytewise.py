@@ -6,6 +6,7 @@ A byte is read only below the end that the caller gives, every loop goes forward
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fastgup_trace.compiled import compiled
 from fastgup_trace.ingest.ftrace_text.spans import Bytes, Int64s
 
 Int32s = npt.NDArray[np.int32]
+Words = npt.NDArray[np.uint64]
 
 PROBES_MAX = 64
 
@@ -62,6 +64,14 @@ def starts_with(text: Bytes, at: int, end: int, literal: Bytes) -> bool:
 
 
 @compiled
+def mixed(a: Any, b: Any) -> Any:
+    """Two words as one number of 48 bits; no step overflows, which plain Python would tell."""
+    value = a ^ (b << uint64(17)) ^ (b >> uint64(47))
+    value = (value ^ (value >> uint64(32))) & uint64(0xFFFFFFFF)
+    return (value * uint64(0x9E3779B1)) >> uint64(16)
+
+
+@compiled
 def hash_of(text: Bytes, begin: int, end: int) -> Any:
     """Of the length, the first and the last eight bytes."""
     size = end - begin
@@ -70,8 +80,44 @@ def hash_of(text: Bytes, begin: int, end: int) -> Any:
         first = (first << uint64(8)) | uint64(text[i])
     for i in range(max(begin, end - 8), end):
         last = (last << uint64(8)) ^ uint64(text[i])
-    value = (first ^ (last * uint64(11400714819323198485))) * uint64(14029467366897019727)
-    return value ^ (value >> uint64(32))
+    return mixed(first, last)
+
+
+@compiled
+def word_at(words: Words, at: int) -> Any:
+    """Eight bytes of the text, the first of them lowest; the caller knows that 16 are inside `words`."""
+    index, shift = uint64(at) >> uint64(3), (uint64(at) & uint64(7)) << uint64(3)
+    return (words[index] >> shift) | ((words[index + uint64(1)] << uint64(1)) << (uint64(63) - shift))
+
+
+@compiled
+def tail_of(word: Any, size: int) -> Any:
+    """The first 1 to 8 bytes of a word."""
+    return word << uint64(64 - 8 * size)
+
+
+@compiled
+def hash_words(words: Words, at: int, size: int) -> Any:
+    """Of `size` bytes; the caller knows that 16 more are inside `words`."""
+    found = uint64(size)
+    while size > 0:
+        found = (found << uint64(13)) ^ (found >> uint64(51)) ^ tail_of(word_at(words, at), min(size, 8))
+        at += 8
+        size -= 8
+    return mixed(found, uint64(0))
+
+
+@compiled
+def same_words(words: Words, a: int, b: int, size: int) -> bool:
+    """As `same`; the caller knows that 16 more bytes are inside `words`."""
+    while size > 0:
+        different = word_at(words, a) ^ word_at(words, b)
+        if tail_of(different, min(size, 8)) != uint64(0):
+            return False
+        a += 8
+        b += 8
+        size -= 8
+    return True
 
 
 @compiled
@@ -98,9 +144,9 @@ def intern(
 
 
 @compiled
-def line_end(text: Bytes, words: Any, at: int, end: int) -> int:
+def line_end(text: Bytes, words: Words, at: int, end: int) -> int:
     """Where the line that holds `at` ends; eight bytes a step. `words` are those of `text` before its last few."""
-    low, high, newlines = uint64(0x0101010101010101), uint64(0x8080808080808080), uint64(0x0A0A0A0A0A0A0A0A)
+    low, high, newlines = uint64(0x7F7F7F7F7F7F7F7F), uint64(0x8080808080808080), uint64(0x0A0A0A0A0A0A0A0A)
     while at < end and at & 7:
         if text[at] == 10:
             return at
@@ -108,10 +154,15 @@ def line_end(text: Bytes, words: Any, at: int, end: int) -> int:
     word = at >> 3
     while word < len(words):
         found = words[word] ^ newlines
-        if (found - low) & ~found & high:
+        if ~(((found & low) + low) | found) & high:
             break
         word += 1
     at = max(at, min(word << 3, end))
     while at < end and text[at] != 10:
         at += 1
     return at
+
+
+def words_of(text: bytes) -> Words:
+    """The text as words of eight bytes, without its last few; none where a word's first byte is not its lowest."""
+    return np.frombuffer(text, np.uint64, len(text) // 8 if sys.byteorder == "little" else 0)

@@ -60,7 +60,7 @@ def decimal_of(text: Bytes, begin: int, end: int) -> tuple[int, Any]:
             return 0, False
         value = value * uint64(10) + digit
         p += 1
-    return as_int(uint64(0) - value) if negative else as_int(value), True
+    return as_int(~value + uint64(1)) if negative and value else as_int(value), True
 
 
 @compiled

@@ -6,22 +6,26 @@ loop over bytes goes forward.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import uint64
 
 from fastgup_trace.compiled import compiled
 from fastgup_trace.ingest.ftrace_text.bytewise import (
     Int32s,
+    Words,
     as_int,
     hash_of,
+    hash_words,
     intern,
     is_digit,
     is_space,
     is_word,
     line_end,
+    mixed,
+    same_words,
     starts_with,
+    word_at,
+    words_of,
 )
 from fastgup_trace.ingest.ftrace_text.lines import Header, Records, flag_column, frames_of, sort_others, task_of
 from fastgup_trace.ingest.ftrace_text.spans import Bytes, Int64s, Spans
@@ -31,6 +35,10 @@ _COMM_MAX = 40
 _SECONDS_MAX = 9_000_000_000
 _PID_MAX = (1 << 31) - 1
 _INT64_MAX = (1 << 63) - 1
+_LINE_BYTES = 48
+_SLOTS, _HEADS, _KEYS = 1 << 16, 1 << 10, 1 << 9
+"""Powers of two. A name that finds no slot of `intern`, a head or key that no place, costs time only."""
+_TRIES = 4
 
 
 @compiled
@@ -89,12 +97,9 @@ def key_end(text: Bytes, at: int, end: int) -> int:
 
 
 @compiled
-def head(text: Bytes, dash: int, end: int) -> tuple[int, int, int, int, int, int, int, int, int]:
-    """What follows a task's name.
-
-    (begin of the key or -1, pid, end of the task, cpu, begin and end of the flags, seconds, fraction in ns, its digits)
-    """
-    none = (-1, 0, 0, 0, 0, 0, 0, 0, 0)
+def head(text: Bytes, dash: int, end: int) -> tuple[int, int, int, int, int, int]:
+    """What follows a task's name: (begin of the time or -1, pid, end of the task, cpu, begin and end of the flags)."""
+    none = (-1, 0, 0, 0, 0, 0)
     p = dash + 1
     begin, pid = p, 0
     while p < end and p - begin < 10 and is_digit(text[p]):
@@ -152,12 +157,22 @@ def head(text: Bytes, dash: int, end: int) -> tuple[int, int, int, int, int, int
             p += 1
     elif not bracket:
         return none
-    begin, seconds = p, 0
-    while p < end and p - begin < 19 and is_digit(text[p]):
+    return p, min(pid, _PID_MAX), task_end, cpu, flags, flags_end
+
+
+@compiled
+def stamp(text: Bytes, at: int, end: int) -> tuple[int, int, int, int]:
+    """The time at `at`: (begin of the key or -1, seconds, fraction in ns, its digits)."""
+    none = (-1, 0, 0, 0)
+    p, seconds = at, 0
+    while p < end and p - at < 18 and is_digit(text[p]):
+        seconds = seconds * 10 + as_int(text[p]) - 48
+        p += 1
+    if p - at == 18 and p < end and is_digit(text[p]):
         digit = as_int(text[p]) - 48
         seconds = _INT64_MAX if seconds > (_INT64_MAX - digit) // 10 else seconds * 10 + digit
         p += 1
-    if p == begin or p >= end:
+    if p == at or p >= end:
         return none
     fraction, digits = 0, 0
     if text[p] == 46:
@@ -168,39 +183,83 @@ def head(text: Bytes, dash: int, end: int) -> tuple[int, int, int, int, int, int
             p += 1
         if digits == 0 or p >= end:
             return none
-        for _ in range(9 - digits):
-            fraction *= 10
+        if digits == 6:
+            fraction *= 1000
+        else:
+            for _ in range(9 - digits):
+                fraction *= 10
     if text[p] != 58:
         return none
     p += 1
     while p < end and text[p] == 32:
         p += 1
-    return p, min(pid, _PID_MAX), task_end, cpu, flags, flags_end, seconds, fraction, digits
+    return p, seconds, fraction, digits
+
+
+@compiled
+def known_head(text: Bytes, words: Words, at: int, size: int, limit: int, heads: Int64s) -> int:
+    """The slot of `heads` that holds the head (all before the time) of `size` bytes at `at`, or -1.
+
+    Lines of one task, CPU and flags begin with the same bytes, which need no second look.
+    """
+    if size == 0 or at + size > limit or not is_digit(text[at + size]):
+        return -1
+    slot = as_int(hash_words(words, at, size) & uint64(heads.shape[1] - 1))
+    return slot if heads[0, slot] == size and same_words(words, heads[1, slot], at, size) else -1
+
+
+@compiled
+def known_key(text: Bytes, words: Words, at: int, end: int, limit: int, known: Int64s) -> int:
+    """The slot of `known` that holds the key at `at`, or a free one as -1 - slot, or 0 - their number if there is none.
+
+    A key that ends in a space is told by its bytes alone, if no other space follows.
+    """
+    size = known.shape[1]
+    if at + 8 > limit:
+        return -1 - size
+    hashed = mixed(word_at(words, at), uint64(0))
+    for step in range(_TRIES):
+        slot = as_int((hashed + uint64(step)) & uint64(size - 1))
+        length = known[0, slot]
+        if length == 0:
+            return -1 - slot
+        after = at + length
+        if after < end and after <= limit and text[after] != 32 and same_words(words, known[1, slot], at, length):
+            return slot
+    return -1 - size
 
 
 @compiled
 def scan(
     text: Bytes,
-    words: Any,
+    words: Words,
     literals: tuple[Bytes, ...],
     columns: Int64s,
     codes: Int32s,
     digits_of: Bytes,
     names: Int64s,
     slots: Int32s,
+    heads: Int64s,
+    known: Int64s,
     others: Int64s,
-) -> tuple[int, int, int, int, int]:
-    """Fill the columns with the records of `text`: (records, other lines, keys, tasks, spellings of flags).
+) -> tuple[int, int, int, int, int, int]:
+    """Fill the columns with the records of `text`: (records, other lines, keys, tasks, spellings of flags, bytes read).
 
+    It ends early where the columns are full.
     columns (4 x lines): ts, pid, body begin, body end. codes (4 x lines): cpu, key, task, flags (-1: none).
-    names (6 x lines): begin and end of each key, task, flags. slots (3 x a power of two over twice the lines), all -1.
+    names (6 x lines): begin and end of each key, task, flags. slots (3 x a power of two), all -1.
+    heads (6 x a power of two), all 0: size and begin of heads that were seen, cpu, pid, task, flags.
+    known (3 x a power of two), all 0: size and begin of keys that were seen, and their codes.
     others (3 x lines): records before it, begin, end.
     """
     lines = columns.shape[1]
     size = len(text)
     if codes.shape[1] < lines or names.shape[1] < lines or others.shape[1] < lines or len(digits_of) < lines:
-        return -1, 0, 0, 0, 0
-    count, left, keys, tasks, flag_names = 0, 0, 0, 0, 0
+        return -1, 0, 0, 0, 0, 0
+    if 8 * len(words) > size or heads.shape[0] < 6 or known.shape[0] < 3:
+        return -1, 0, 0, 0, 0, 0
+    limit = 8 * len(words) - 16
+    count, left, keys, tasks, flag_names, width = 0, 0, 0, 0, 0, 0
     key_slots, task_slots, flag_slots = slots[0], slots[1], slots[2]
     key_begins, key_ends, task_begins, task_ends, flag_begins, flag_ends = (
         names[0], names[1], names[2], names[3], names[4], names[5],
@@ -210,30 +269,43 @@ def scan(
         if at >= size:
             break
         begin = at
-        while at < size and text[at] == 32:
-            at += 1
-        comm = at
-        dash = at
-        key = -1
-        end = -1
-        last = min(size, comm + _COMM_MAX + 1)
-        while dash < last and text[dash] != 10:
-            if text[dash] == 45:
-                if end < 0:
-                    end = line_end(text, words, dash, size)
-                key, pid, task_end, cpu, flags, flags_end, seconds, fraction, digits = head(text, dash, end)
-                if key >= 0:
-                    body = -1
-                    if key < end and (text[key] == 60 or (key + 8 < end and text[key] == 102 and text[key + 8] == 58)):
-                        body = special_key_end(text, key, end, literals)
-                    if body < 0:
-                        body = key_end(text, key, end)
-                    if body >= 0:
-                        break
-                    key = -1
-            dash += 1
-        if end < 0:
-            end = line_end(text, words, dash, size)
+        key, end, place, cpu, pid, task, flag = -1, -1, -1, 0, 0, 0, 0
+        seconds, fraction, digits, body, code = 0, 0, 0, -1, 0
+        slot = known_head(text, words, begin, width, limit, heads)
+        if slot >= 0:
+            end = line_end(text, words, begin + width, size)
+            key, seconds, fraction, digits = stamp(text, begin + width, end)
+            if key >= 0:
+                cpu, pid, task, flag = heads[2, slot], heads[3, slot], heads[4, slot], heads[5, slot]
+                place = known_key(text, words, key, end, limit, known)
+                if place >= 0:
+                    body = key + known[0, place]
+                    code = known[2, place]
+                else:
+                    body = body_of(text, key, end, literals)
+        if body < 0:
+            slot, key = -1, -1
+            while at < size and text[at] == 32:
+                at += 1
+            comm = at
+            dash = at
+            time, task_end, flags, flags_end = 0, 0, 0, 0
+            last = min(size, comm + _COMM_MAX + 1)
+            while dash < last and text[dash] != 10:
+                if text[dash] == 45:
+                    if end < 0:
+                        end = line_end(text, words, dash, size)
+                    time, pid, task_end, cpu, flags, flags_end = head(text, dash, end)
+                    if time >= 0:
+                        key, seconds, fraction, digits = stamp(text, time, end)
+                        if key >= 0:
+                            body = body_of(text, key, end, literals)
+                            if body >= 0:
+                                break
+                            key = -1
+                dash += 1
+            if end < 0:
+                end = line_end(text, words, dash, size)
         at = end + 1
         if key < 0:
             if end > begin:
@@ -242,28 +314,65 @@ def scan(
                 others[2, left] = end
                 left += 1
             continue
+        if slot < 0:
+            task = intern(
+                text, comm, task_end, mixed(uint64(pid), uint64(0)), task_slots, task_begins, task_ends, tasks
+            )
+            tasks += task == tasks
+            flag = -1
+            if flags_end > flags:
+                hashed = hash_of(text, flags, flags_end)
+                flag = intern(text, flags, flags_end, hashed, flag_slots, flag_begins, flag_ends, flag_names)
+                flag_names += flag == flag_names
+            if text[time - 1] == 32 and time <= limit:
+                width = time - begin
+                slot = as_int(hash_words(words, begin, width) & uint64(heads.shape[1] - 1))
+                heads[0, slot] = width
+                heads[1, slot] = begin
+                heads[2, slot] = cpu
+                heads[3, slot] = pid
+                heads[4, slot] = task
+                heads[5, slot] = flag
+            place = known_key(text, words, key, end, limit, known)
+            if place >= 0 and key + known[0, place] != body:
+                place = -1 - known.shape[1]
+        if place >= 0:
+            code = known[2, place]
+        else:
+            code = intern(text, key, body, hash_of(text, key, body), key_slots, key_begins, key_ends, keys)
+            keys += code == keys
+            place = -1 - place
+            if place < known.shape[1] and text[body - 1] == 32 and body <= limit and not special(text, key):
+                known[0, place] = body - key
+                known[1, place] = key
+                known[2, place] = code
         columns[0, count] = seconds if digits == 0 else min(seconds, _SECONDS_MAX) * 1_000_000_000 + fraction
         columns[1, count] = pid
         columns[2, count] = body
         columns[3, count] = end
         digits_of[count] = digits
         codes[0, count] = cpu
-        hashed = hash_of(text, key, body)
-        code = intern(text, key, body, hashed, key_slots, key_begins, key_ends, keys)
-        keys += code == keys
         codes[1, count] = code
-        hashed = uint64(pid) * uint64(11400714819323198485)
-        code = intern(text, comm, task_end, hashed ^ (hashed >> uint64(32)), task_slots, task_begins, task_ends, tasks)
-        tasks += code == tasks
-        codes[2, count] = code
-        code = -1
-        if flags_end > flags:
-            hashed = hash_of(text, flags, flags_end)
-            code = intern(text, flags, flags_end, hashed, flag_slots, flag_begins, flag_ends, flag_names)
-            flag_names += code == flag_names
-        codes[3, count] = code
+        codes[2, count] = task
+        codes[3, count] = flag
         count += 1
-    return count, left, keys, tasks, flag_names
+    return count, left, keys, tasks, flag_names, at
+
+
+@compiled
+def special(text: Bytes, key: int) -> bool:
+    """Whether a key may be one of `special_key_end`; the caller knows that nine bytes are there."""
+    return text[key] == 60 or (text[key] == 102 and text[key + 8] == 58)
+
+
+@compiled
+def body_of(text: Bytes, key: int, end: int, literals: tuple[Bytes, ...]) -> int:
+    """Where the body begins behind the key at `key`, or -1."""
+    if key + 8 < end and special(text, key):
+        body = special_key_end(text, key, end, literals)
+        if body >= 0:
+            return body
+    return key_end(text, key, end)
 
 
 _LITERALS = tuple(
@@ -275,15 +384,18 @@ _LITERALS = tuple(
 def scan_lines(text: bytes, header: Header) -> Records:
     """As `lines.parse_lines`."""
     data = np.frombuffer(text, np.uint8)
-    lines = text.count(b"\n") + 1
-    columns = np.empty((4, lines), np.int64)
-    codes = np.empty((4, lines), np.int32)
-    digits_of = np.empty(lines, np.uint8)
-    names = np.empty((6, lines), np.int64)
-    slots = np.full((3, 1 << (2 * lines).bit_length()), -1, np.int32)
-    others = np.empty((3, lines), np.int64)
-    words = np.frombuffer(text, np.uint64, len(text) // 8)
-    count, left, keys, tasks, flag_names = scan(data, words, _LITERALS, columns, codes, digits_of, names, slots, others)
+    words, lines = words_of(text), len(text) // _LINE_BYTES + 64
+    for exact in False, True:
+        lines = text.count(b"\n") + 1 if exact else lines  # Most are longer, and room that is not used costs nothing.
+        columns, codes = np.empty((4, lines), np.int64), np.empty((4, lines), np.int32)
+        digits_of, names = np.empty(lines, np.uint8), np.empty((6, lines), np.int64)
+        slots, others = np.full((3, _SLOTS), -1, np.int32), np.empty((3, lines), np.int64)
+        heads, known = np.zeros((6, _HEADS), np.int64), np.zeros((3, _KEYS), np.int64)
+        count, left, keys, tasks, flag_names, size = scan(
+            data, words, _LITERALS, columns, codes, digits_of, names, slots, heads, known, others
+        )
+        if size >= len(text):
+            break
 
     def strings(row: int, size: int) -> list[bytes]:
         return [text[a:b] for a, b in zip(names[row, :size].tolist(), names[row + 1, :size].tolist(), strict=True)]

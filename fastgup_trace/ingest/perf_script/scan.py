@@ -21,6 +21,7 @@ from fastgup_trace.ingest.ftrace_text.bytewise import (
     is_word,
     line_end,
     starts_with,
+    words_of,
 )
 from fastgup_trace.ingest.ftrace_text.spans import Bytes, Int64s, Spans
 from fastgup_trace.ingest.perf_script.lines import (
@@ -224,7 +225,7 @@ def scan_lines(text: bytes, header: Header, bare: bool = False) -> Heads:
     names = np.empty((4, lines), np.int64)
     slots = np.full((2, 1 << (2 * lines).bit_length()), -1, np.int32)
     others = np.empty((3, lines), np.int64)
-    words = np.frombuffer(text, np.uint64, len(text) // 8)
+    words = words_of(text)
     count, left, n_names, tasks, chained = scan(data, words, _RECORD, columns, codes, names, slots, others)
     if count < 0:
         return parse_lines(text, header)
