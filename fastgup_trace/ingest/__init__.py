@@ -74,7 +74,7 @@ def ingest(
         with Parts(str(path), timed=recording.unit == "ns", scratch=sink.scratch) as parts:
             read = read_windows(recording, parts, RawTables(str(path), sink) if keep_raw else None)
             machine = find_machine(recording, sidecars)
-            for done, tables in enumerate(to_tables(parts, machine.context)):
+            for done, tables in enumerate(to_tables(parts, machine.context, parts.names)):
                 for name, table in tables.items():
                     sink.append(name, table)
                     rows[name] += len(table)

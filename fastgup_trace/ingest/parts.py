@@ -19,6 +19,7 @@ import pyarrow as pa
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.probes.catalog import LATE
 from fastgup_trace.probes.part import FOREVER, Part
+from fastgup_trace.probes.records import Names
 from fastgup_trace.table_files import Aside
 
 WHOLE_RECORDS: Final = 800_000
@@ -56,6 +57,7 @@ class Parts:
         self._waiting = list[int]()
         self._last = dict[str, pa.Table]()
         self._spans = list[_Span]()
+        self.names = Names()
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +69,7 @@ class Parts:
     def add(self, window: Mapping[str, pa.Table]) -> None:
         """Take the records of the next window."""
         tables = {name: table for name, table in window.items() if len(table)}
+        self.names.add(tables)
         records = sum(map(len, tables.values()))
         room = self._whole_records if self._aside is None else self._part_records
         if self._waiting and sum(self._waiting) + records > room:

@@ -11,23 +11,23 @@ from fastgup_trace.probes.catalog import PROBES, Probe, wanted
 from fastgup_trace.probes.context import Context
 from fastgup_trace.probes.crossings import Crossings
 from fastgup_trace.probes.part import Part
-from fastgup_trace.probes.records import Records, by_function, names_of, probed_in
+from fastgup_trace.probes.records import Names, Records, by_function
 from fastgup_trace.probes.rows import Words
 from fastgup_trace.probes.sightings import Sightings, sightings, together
 from fastgup_trace.probes.spaces import find_spaces
 
-__all__ = ["PROBES", "Context", "Part", "Probe", "to_tables", "wanted"]
+__all__ = ["PROBES", "Context", "Names", "Part", "Probe", "to_tables", "wanted"]
 
 
-def to_tables(parts: Iterable[Part], context: Context) -> Iterator[dict[str, pa.Table]]:
-    """The tables of a capture (all but `lost`) from a recording's parts, which are gone through three times.
+def to_tables(parts: Iterable[Part], context: Context, names: Names | None = None) -> Iterator[dict[str, pa.Table]]:
+    """The tables of a capture (all but `lost`) from a recording's parts, which are gone through twice.
 
     First comes `mm`, whole; then, part after part, the rows of the others in `seq` order. Row numbers (`mm`, `gather`)
-    are those of the whole recording.
+    are those of the whole recording. `names` are those of all events, where they are known without another look.
     """
     words = Words()
-    probed = frozenset[str]().union(*(probed_in(part.events) for part in parts))
-    recorded = frozenset[str]().union(*(names_of(part.events, probed) for part in parts))
+    names = names or Names(part.events for part in parts)
+    probed, recorded = names.probed, names.recorded
 
     def records(part: Part) -> Records:
         return Records(by_function(part.events, probed), words, recorded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -55,18 +55,35 @@ SYNONYMS: Final = {
 _TRACED: Final = (("funcgraph_entry", ""), ("funcgraph_exit", "_ret"))
 
 
-def probed_in(events: Mapping[str, pa.Table]) -> frozenset[str]:
-    """The events that are none of the function tracers'."""
-    return frozenset(name for name in events if not name.startswith("function:") and not _is_graph(name))
+class Names:
+    """The names of a recording's events, collected part by part."""
 
+    def __init__(self, parts: Iterable[Mapping[str, pa.Table]] = ()) -> None:
+        self._found, self._probed = set[str](), set[str]()
+        for events in parts:
+            self.add(events)
 
-def names_of(events: Mapping[str, pa.Table], probed: frozenset[str]) -> frozenset[str]:
-    """The names of those events that have records, as `by_function` names them."""
-    found = {name.removeprefix("function:") for name, table in events.items() if len(table) and not _is_graph(name)}
-    for event, suffix in _TRACED:
-        if event in events and "func.sym" in events[event].schema.names:
-            found |= {f"{symbol}{suffix}" for symbol in pc.unique(_texts(events[event]["func.sym"])).to_pylist()}
-    return frozenset(name for name in found if name in probed or name.removesuffix("_ret") not in probed)
+    def add(self, events: Mapping[str, pa.Table]) -> None:
+        for name, table in events.items():
+            if not _is_graph(name):
+                self._found |= {name.removeprefix("function:")} if len(table) else set()
+                self._probed |= set() if name.startswith("function:") else {name}
+        for event, suffix in _TRACED:
+            if event in events and "func.sym" in events[event].schema.names:
+                self._found |= {
+                    f"{symbol}{suffix}" for symbol in pc.unique(_texts(events[event]["func.sym"])).to_pylist()
+                }
+
+    @property
+    def probed(self) -> frozenset[str]:
+        """The events that are none of the function tracers'."""
+        return frozenset(self._probed)
+
+    @property
+    def recorded(self) -> frozenset[str]:
+        """Those that have records, as `by_function` names them."""
+        probed = self._probed
+        return frozenset(name for name in self._found if name in probed or name.removesuffix("_ret") not in probed)
 
 
 def _is_graph(event: str) -> bool:
@@ -83,7 +100,7 @@ def by_function(events: Mapping[str, pa.Table], probed: frozenset[str]) -> dict[
     Where a probe of that name (one of `probed`) recorded too, it has the arguments, and the function tracer's records
     are left out.
     """
-    plain = {name: events[name] for name in probed_in(events)}
+    plain = {name: table for name, table in events.items() if not name.startswith("function:") and not _is_graph(name)}
     found: dict[str, pa.Table] = {}
     for name, table in events.items():
         if name.startswith("function:"):

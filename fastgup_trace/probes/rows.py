@@ -182,7 +182,8 @@ class Dictionaries:
     def encode(self, table: str, column: str, values: Ints) -> pa.Array:
         """Codes of words as a dictionary array."""
         null = values == NULL
-        used = np.unique(values[~null])
+        constant = len(values) > 0 and int(values.min()) == int(values.max())
+        used = np.unique(values[:1] if constant and not null[0] else values[~null])
         codes = self._codes.setdefault((table, column), [])
         places = self._places.get((table, column), np.zeros(0, np.int64))
         if len(places) < len(self._words.texts):

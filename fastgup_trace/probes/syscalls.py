@@ -68,9 +68,10 @@ def find_calls(records: Records, context: Context) -> Calls:
 
 
 def _looked_up(values: Ints, codes: Mapping[int, int]) -> Ints:
-    """The code of each value, -1 for one that has none."""
-    distinct, which = np.unique(values, return_inverse=True)
-    return np.array([codes.get(value, -1) for value in distinct.tolist()], np.int64)[which.reshape(-1)]
+    """The code of each value, a small number; -1 for one that has none."""
+    table = np.full(max(codes, default=0) + 2, -1)
+    table[list(codes)] = list(codes.values())
+    return table[np.where((values >= 0) & (values < len(table)), values, -1)]
 
 
 def _mapped(records: Records) -> Rows:
@@ -106,12 +107,11 @@ def _raw(records: Records, context: Context) -> Rows:
     if not len(rows) or numbers is None:
         return Rows()
     rows = rows.take(np.flatnonzero(np.isin(rows["id"], list(numbers))))
-    distinct, which = np.unique(rows["id"], return_inverse=True)
-    names = [numbers[number] for number in distinct.tolist()]
 
     def by_call(values: Iterable[int | bool]) -> Ints:
-        return np.array(list(values), np.int64)[which.reshape(-1)]
+        return _looked_up(rows["id"], dict(zip(numbers, map(int, values), strict=True)))
 
+    names = list(numbers.values())
     return rows.having(
         raw=1,
         call=by_call(records.words.codes(names).tolist()),
