@@ -52,6 +52,7 @@ class Decoder:
     _raw_seq: int = 0
     _tgids: NDArray[np.int32] = field(default_factory=lambda: np.zeros(1 << 12, np.int32))
     """Process by thread, 0 where not known."""
+    _asked: dict[str, tuple[bool, frozenset[str] | None]] = field(default_factory=dict)
 
     def window(self, found: Sorted) -> Window:
         """Decode a window. Raises RecordingError for an event's format that does not parse."""
@@ -92,6 +93,12 @@ class Decoder:
         """Room for the process of thread `highest`."""
         if highest >= len(self._tgids):
             self._tgids = np.concatenate([self._tgids, np.zeros(2 * highest - len(self._tgids), np.int32)])
+
+    def _fields(self, name: str) -> tuple[bool, frozenset[str] | None]:
+        """Whether the event is wanted, and which of its fields (None: all)."""
+        if name not in self._asked:
+            self._asked[name] = wanted_fields(self.wanted, name)
+        return self._asked[name]
 
     def _tracepoints(self) -> NDArray[np.bool_]:
         """For each event whether its samples are the kernel's own records."""
@@ -149,11 +156,11 @@ class Decoder:
         """Samples of events that are no tracepoints."""
         attr = records.attr[rows]
         by_name: dict[str, list[int]] = {}
-        for number in np.unique(attr).tolist():
+        for number in np.flatnonzero(np.bincount(attr)).tolist():
             by_name.setdefault(event_name(self.attrs[number]), []).append(number)
         for name, numbers in by_name.items():
             window.counts[name] = window.counts.get(name, 0) + int(np.isin(attr, numbers).sum())
-            asked_for, fields = wanted_fields(self.wanted, name)
+            asked_for, fields = self._fields(name)
             if asked_for:
                 parts = [self._plain(data, records, rows[attr == number], number, fields) for number in numbers]
                 window.events[name] = _in_order(parts)
@@ -186,7 +193,7 @@ class Decoder:
     def _sideband(self, window: Window, data: NDArray[np.uint8], records: Records, rows: Int64s) -> None:
         size = words(data, records.place[rows] + 6, f"{self.order}u2").astype(np.int64)
         kinds = records.kind[rows]
-        for kind in np.unique(kinds).tolist():
+        for kind in np.flatnonzero(np.bincount(kinds)).tolist():
             name = sideband.event_of(kind)
             of_kind = kinds == kind
             window.counts[name] = window.counts.get(name, 0) + int(of_kind.sum())
@@ -195,7 +202,7 @@ class Decoder:
             mine, sizes = rows[whole], size[whole]
             place = records.place[mine]
             self._note(data, records, mine, place, sizes, kind)
-            asked_for, fields = wanted_fields(self.wanted, name)
+            asked_for, fields = self._fields(name)
             if not asked_for or not len(mine):
                 continue
             columns = self._common(records, mine)
