@@ -100,6 +100,17 @@ def test_the_options_behind_the_pages_are_not_needed_for_the_records(tmp_path: P
     assert "CPUs [0, 1, 2] are inferred" in str(damage[-1])
 
 
+@pytest.mark.parametrize("writer", ["v7", "v7 zlib", "v7 none", "v7 of 3.2"])
+def test_a_top_instance_without_cpus_takes_nothing_of_the_others(tmp_path: Path, writer: str) -> None:
+    """`trace-cmd record -B` and `extract -B` write an empty section for it before that of the instance."""
+    file, path = small(3), tmp_path / "trace.dat"
+    data = WRITERS[writer](replace(file, instances={"": {}, "one": file.instances[""]}))
+    path.write_bytes(data[: int.from_bytes(data[data.index(b"1\0") + 2 :][:8], "little")])
+    found, damage = rows(path)
+    assert found == {cpu: list(range(8)) for cpu in range(3)}
+    assert "are inferred" in str(damage[-1])
+
+
 def test_what_is_left_of_a_file_without_pages_is_told(tmp_path: Path) -> None:
     path = tmp_path / "trace.dat"
     data = small().v7()

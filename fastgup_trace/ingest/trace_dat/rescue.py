@@ -45,10 +45,14 @@ def find_sections(container: Container, cursor: Cursor, first: int) -> None:
 
 
 def find_streams(container: Container, cursor: Cursor, first: int) -> None:
-    """Keep the pages of the sections that no BUFFER option told of."""
+    """Keep the pages of the sections that no BUFFER option told of.
+
+    A section whose size was not written yet is the last; one of no bytes before others is an instance without CPUs.
+    """
     known = {section.offset for section in container.sections}
-    for place, (number, offset, size) in enumerate(_walk(container, cursor, first)):
-        if number == BUFFER and offset not in known and place < INSTANCES_MAX:
+    sections = list(_walk(container, cursor, first))
+    for place, (number, offset, size) in enumerate(sections):
+        if number == BUFFER and offset not in known and place < INSTANCES_MAX and (size or place + 1 == len(sections)):
             cursor.seek(offset, "ring-buffer pages")
             packed = bool(cursor.number(4, "a section's head") >> (16 if not container.big_endian else 0) & 1)
             start = offset + SECTION_HEAD_BYTES
