@@ -146,7 +146,7 @@ def test_cut_inside_line(number: int, tmp_path: Path) -> None:
     ("data", "message"),
     [
         (b"", "trace:1: expected ftrace text, found an empty file; record again"),
-        (HEADER, "trace:1: expected records as in .*, found none; was the buffer empty when it was read?"),
+        (HEADER, "trace:1: expected records as in .*, found none; was the buffer empty, or one of the options raw"),
         (b"cpus=4\n", "trace:1: expected records as in .*, found none; was the buffer empty"),
         (LINES[0].rstrip(), "trace:1: expected records as in .*, found other text"),
         (b"hello\nworld\n", "trace:1: expected records as in .*, found other text"),

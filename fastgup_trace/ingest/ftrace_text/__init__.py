@@ -95,7 +95,9 @@ def open_ftrace_text(
             f"{path}:{first.first_line}",
             "records as in /sys/kernel/tracing/trace or trace-cmd report",
             "none" if known else "other text",
-            "was the buffer empty when it was read?" if known else "see `fastgup-trace formats`",
+            "was the buffer empty, or one of the options raw, hex and nocontext-info set?"
+            if known
+            else "see `fastgup-trace formats`",
         )
     timed = not isinstance(reader, Drawing) or reader.timed
     losses: list[Loss] = []

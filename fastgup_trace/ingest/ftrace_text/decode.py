@@ -10,8 +10,9 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from fastgup_trace.ingest.ftrace_text.guesses import guess, guess_call, guess_fields, guess_syscall
 from fastgup_trace.ingest.ftrace_text.numbers import Numbers
-from fastgup_trace.ingest.ftrace_text.patterns import Pattern, guess, guess_call, guess_syscall, known_patterns, pattern
+from fastgup_trace.ingest.ftrace_text.patterns import Pattern, known_numbers, known_patterns, pattern
 from fastgup_trace.ingest.ftrace_text.program import program
 from fastgup_trace.ingest.ftrace_text.spans import Int64s, Spans
 
@@ -47,7 +48,7 @@ def event_of(key: bytes) -> Event:
         return Event("function:" + re.split(rb"\+0x| ", key)[0].decode("utf-8", "replace"), "function")
     if key.endswith(b"("):
         return Event("function:" + re.split(rb"\+0x| |\(", key)[0].decode("utf-8", "replace"), "call")
-    name = key.removesuffix(b" -> ").rstrip(b" :(").decode("utf-8", "replace")
+    name = key.removesuffix(b" -> ").rstrip(b" :(").partition(b"+0x")[0].decode("utf-8", "replace")
     for prefix, form in ("sys_enter_", "enter"), ("sys_exit_", "exit"):
         if name.startswith(prefix):
             return Event(name, form)
@@ -57,7 +58,9 @@ def event_of(key: bytes) -> Event:
 def _guess(event: Event, body: bytes) -> Pattern:
     if event.form == "enter":
         return guess_syscall(event.name, body)
-    return guess_call(body) if event.form == "call" else guess(body)
+    if event.form == "call":
+        return guess_call(body)
+    return guess_fields(body, known_numbers(event.name)) or guess(body)
 
 
 _FORM_PATTERNS: dict[str, tuple[str, ...]] = {

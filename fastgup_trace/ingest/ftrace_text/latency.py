@@ -20,12 +20,12 @@ from fastgup_trace.ingest.ftrace_text.lines import KEY, Header, Lines, Records, 
 _RECORD = re.compile(
     rb"^ *+(?:([^\n]{0,40}?)-(\d{1,10}) +(\d{1,6})([^\s\d:][^\s:]{2,7}) +(\d{1,15})(us)?[ !+*#$@]?: *"
     rb"|([^\n]{0,40}?) +(\d{1,10}) +(\d{1,6}) +(\d{1,3}) +[0-9a-f]{8} +[0-9a-f]{8,16} "
-    rb"\[([0-9a-f]{8,16})\] (?:-?\d+\.\d{3}ms|-?\d+) \(\+?-?[\d.]+(?:ms)?\): *)"
+    rb"\[([0-9a-f]{8,16})\] (?:-?\d+\.\d{3}(ms)|-?\d+) \(\+?-?[\d.]+(?:ms)?\): *)"
     rb"(" + KEY + rb")(.*)$"
     rb"|^(.+)$",
     re.MULTILINE,
 )
-"""Plain: comm, pid, cpu, flags, time, us; verbose: comm, pid, cpu, flags, time; key, body; or any other line."""
+"""Plain: comm, pid, cpu, flags, time, us; verbose: comm, pid, cpu, flags, time, ms; key, body; or any other line."""
 _IGNORED = re.compile(rb" *-+$| *=> (?:started|ended) at: .*$| *=>(?:started|ended) at: .*$")
 
 
@@ -45,24 +45,21 @@ class Latency:
         """Split lines into columns."""
         rows, others = list[tuple[bytes, ...]](), list[tuple[int, bytes]]()
         for row in _RECORD.findall(text):
-            if not row[13]:
+            if not row[14]:
                 rows.append(row)
-            elif not _IGNORED.match(row[13]):
-                others.append((len(rows), row[13]))
+            elif not _IGNORED.match(row[14]):
+                others.append((len(rows), row[14]))
         frames, others = sort_others(others, header)
-        self.in_ticks = self.in_ticks or any(row[3] and not row[5] for row in rows)
+        self.in_ticks = self.in_ticks or any(not (row[5] or row[11]) for row in rows)
         scale = 1 if self.in_ticks else 1000
-        columns = list(header.flag_columns)
-        header.flag_columns = [column for column in columns if column != "CPU#"]
         spelt = {spelling: flag_bits(spelling, header) for spelling in {row[3] for row in rows}}
-        header.flag_columns = columns
         lines = Lines(
             np.array([min(int(r[4] or b"0") or int(r[10] or b"0", 16), _TIME_MAX) * scale for r in rows], np.int64),
             np.array([int(r[2] or r[8]) for r in rows], np.int64),
             np.array([min(int(r[1] or r[7]), (1 << 31) - 1) for r in rows], np.int64),
             np.array([spelt[r[3]] if r[3] else int(r[9]) & 0xFF for r in rows], np.int64),
-            [r[11] for r in rows],
             [r[12] for r in rows],
+            [r[13] for r in rows],
             others,
             [(r[0] or r[6], r[1] or r[7], b"") for r in rows],
             0 if self.in_ticks else 6,

@@ -62,7 +62,7 @@ class Header:
                 there, written = self.entries or (0, 0)  # More than one header: cat per_cpu/cpu*/trace.
                 self.entries = there + int(found[1]), written + int(found[2])
                 self.nr_cpus = int(found[3])
-            elif found := _LEGEND.match(line):
+            elif (found := _LEGEND.match(line)) and found[1] != b"CPU#":  # There the CPU is glued to the flags.
                 self.flag_columns.append(found[1].decode("utf-8", "replace"))
             elif found := re.match(rb"# \S+ latency trace v\S+ on (\S+)", line):
                 self.kernel_release = found[1].decode("utf-8", "replace")

@@ -222,78 +222,6 @@ EVENT_PATTERNS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-_KEY = re.compile(rb"(?:(?<=[\s,])|^)([A-Za-z_][\w.]*)(=|: ?)")
-
-
-def guess(body: bytes) -> Pattern:
-    """The pattern that a body of an event without a known one suggests: (kprobe addresses) key=value ...
-
-    A body without keys is one field, `text`; so is what stands before the first key (`clock_set_rate: NAME state=1`).
-    """
-    text, rest = "", body
-    if rest.startswith(b"("):
-        if found := re.match(rb"\(([^()<]+) <- ([^()<]+)\)", rest):
-            # The kernel prints `(return address <- function)`, the event's print fmt and so trace-cmd the reverse.
-            by_kernel = b"+0x" in found[1] or found[1].startswith(b"0x")
-            names = ("__probe_ret_ip", "__probe_func") if by_kernel else ("__probe_func", "__probe_ret_ip")
-            text, rest = f"({{{names[0]}:probe}} <- {{{names[1]}:probe}})", rest[found.end() :]
-        elif found := re.match(rb"\(([^()<]+)\)(?: |$)", rest):
-            text, rest = "({__probe_ip:probe})", rest[found.end(1) + 1 :]
-    keys = list(_KEY.finditer(rest))
-    equals = [key for key in keys if key[2] == b"="]
-    keys = equals or keys
-    if not keys:
-        return pattern(text + ("{text:s}" if rest.strip() else ""), atomic=True)
-    keys = list({key[1]: key for key in reversed(keys)}.values())[::-1]  # The first of each name.
-    end = 0
-    for key in keys:
-        gap = rest[end : key.start()]
-        if end == 0 and re.match(rb" *[A-Za-z_].*[ ,]$", gap) and not any(key[1] == b"text" for key in keys):
-            text += " " * gap.startswith(b" ") + "{text:s}" + (", " if gap.endswith(b", ") else gap[-1:].decode())
-        elif end == 0:
-            text += gap.decode("latin-1").replace("{", "").replace("}", "")
-        else:
-            text += ", " if gap.endswith(b", ") else " "
-        name = key[1].decode()
-        text += f"{name}{key[2].decode()}{{{name}:{_kind(name)}}}"
-        end = key.end()
-    return pattern(text, atomic=True)
-
-
-_CALL_ARGUMENT = re.compile(rb"(?:^|, )(\w+)=")
-
-
-def guess_call(body: bytes) -> Pattern:
-    """The pattern of a traced function with its arguments (option func-args, 6.15): `a=0x1, b=2) <-CALLER`."""
-    names = list(dict.fromkeys(_CALL_ARGUMENT.findall(body.rpartition(b") <-")[0])))
-    arguments = ", ".join(f"{name}={{{name}:auto}}" for name in map(bytes.decode, names))
-    return pattern(arguments + ") <-{parent_ip:sym}", atomic=True)
-
-
-_PATHS = {"filename", "pathname", "oldname", "newname"}
-_ARGUMENT = re.compile(rb"(?:^|, ?| )([A-Za-z_]\w*)(?:: |=)(?=(?:0x)?[0-9a-f]+(?:[,) ]|$)|FUTEX_)")
-
-
-def guess_syscall(name: str, body: bytes) -> Pattern:
-    """The pattern of a system call's entry: `addr: ffff0000, len: 1000)`; trace-cmd leaves out the parenthesis.
-
-    Every argument is a register, printed in hexadecimal; of a string it is the pointer.
-    """
-    keys = list({key[1]: key for key in reversed(list(_ARGUMENT.finditer(body)))}.values())[::-1]
-    if not keys:
-        return pattern(")") if body.strip() in {b")", b""} else guess(body)
-    text = ""
-    for key in keys:
-        argument = key[1].decode()
-        kind = "d" if argument == "__syscall_nr" else "futex" if (name, argument) in _FUTEX else "x"
-        is_string = argument in _PATHS or (name, argument) in _CONST_BUFFERS
-        text += key[0].decode() + f"{{{argument}{'.ptr' if is_string else ''}:{kind}}}"
-    return pattern(text + (")" if body.rstrip().endswith(b")") else ""))
-
-
-_FUTEX = {("sys_enter_futex", "op"), ("sys_enter_futex_time32", "op")}
-_CONST_BUFFERS = {("sys_enter_write", "buf"), ("sys_enter_pwrite64", "buf")}
-
 
 def known_patterns(event: str, modern: bool) -> tuple[str, ...]:
     """The patterns of an event; `modern` is a kernel that surely is 5.15 or later."""
@@ -304,19 +232,12 @@ def known_patterns(event: str, modern: bool) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def known_numbers(event: str) -> frozenset[str]:
-    """The fields of an event that are numbers in every pattern that is known."""
+def known_numbers(event: str) -> dict[str, str]:
+    """The fields of an event that are numbers in every pattern that is known, and their kinds."""
     pairs = {(name, kind) for text in EVENT_PATTERNS.get(event, ()) for name, kind in _FIELD.findall(text)}
     others = {name for name, kind in pairs if kind not in _NUMBERS}
-    return frozenset(name for name, _ in pairs) - others
+    return {name: kind for name, kind in sorted(pairs) if name not in others}
 
 
 _FIELD = re.compile(r"\{([^:}]+):([^}]+)\}")
-_NUMBERS = {"d", "u", "x"}
-
-
-def _kind(name: str) -> str:
-    """Fields that hold text even where it looks like a number (a process may be called `1`), and functions."""
-    if name.endswith("comm") or name in {"name", "filename"}:
-        return "s"
-    return "sym" if name in {"ip", "call_site", "callsite", "caller", "callback", "func", "function"} else "auto"
+_NUMBERS = {"d", "u", "x", "p"}

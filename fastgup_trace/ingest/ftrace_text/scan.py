@@ -204,7 +204,7 @@ def known_head(text: Bytes, words: Words, at: int, size: int, limit: int, heads:
     """
     if size == 0 or at + size > limit or not is_digit(text[at + size]):
         return -1
-    slot = as_int(hash_words(words, at, size) & uint64(heads.shape[1] - 1))
+    slot: int = as_int(hash_words(words, at, size) & uint64(heads.shape[1] - 1))
     return slot if heads[0, slot] == size and same_words(words, heads[1, slot], at, size) else -1
 
 
@@ -214,12 +214,12 @@ def known_key(text: Bytes, words: Words, at: int, end: int, limit: int, known: I
 
     A key that ends in a space is told by its bytes alone, if no other space follows.
     """
-    size = known.shape[1]
+    size: int = known.shape[1]
     if at + 8 > limit:
         return -1 - size
     hashed = mixed(word_at(words, at), uint64(0))
     for step in range(_TRIES):
-        slot = as_int((hashed + uint64(step)) & uint64(size - 1))
+        slot: int = as_int((hashed + uint64(step)) & uint64(size - 1))
         length = known[0, slot]
         if length == 0:
             return -1 - slot
@@ -362,7 +362,7 @@ def scan(
 @compiled
 def special(text: Bytes, key: int) -> bool:
     """Whether a key may be one of `special_key_end`; the caller knows that nine bytes are there."""
-    return text[key] == 60 or (text[key] == 102 and text[key + 8] == 58)
+    return bool(text[key] == 60 or (text[key] == 102 and text[key + 8] == 58))
 
 
 @compiled

@@ -1,4 +1,5 @@
-"""Stacks in text: a record `<stack trace>`, then a line for each function, ` => NAME` or `=> NAME (ADDRESS)`."""
+"""Stacks in text: a record `<stack trace>`, then a line for each function, ` => NAME`, `=> NAME (ADDRESS)` or
+` => NAME <ADDRESS>` (options/sym-addr)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ STACKS = ("kernel_stack", "user_stack")
 FRAME = re.compile(rb" *=> +(.*?) *$", re.DOTALL)
 _WORD = re.compile(
     rb"(?:<?(?:0x)?([0-9a-f]{8,16})>?"
-    rb"|(.+?)(?:\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?)?(?: \[\w+\])?(?: \(([0-9a-f]{8,16})\))?)$",
+    rb"|(.+?)(?:\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?)?(?: \[\w+\])?(?: [(<]([0-9a-f]{8,16})[)>])?)$",
     re.DOTALL,
 )
 _TAIL_BYTES = 1 << 16

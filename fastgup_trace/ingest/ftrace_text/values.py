@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -45,10 +46,15 @@ class Dialect:
     """Written by trace-cmd report."""
 
 
+_POINTED = re.compile(rb"^\(0x[0-9a-f]{8,16}:(.*)\)$", re.DOTALL)
+"""A `const char *` as options/fields prints it."""
+
+
 def strings(words: pa.Array) -> pa.Array:
     """Bytes to dictionary<int32, string>; what is not UTF-8 is replaced."""
     coded = words.dictionary_encode()
-    texts = pa.array([value.decode("utf-8", "replace") for value in coded.dictionary.to_pylist()], pa.string())
+    plain = (_POINTED.sub(rb"\1", word) for word in coded.dictionary.to_pylist())
+    texts = pa.array([word.decode("utf-8", "replace") for word in plain], pa.string())
     if len(texts) and pc.count_distinct(texts).as_py() < len(texts):
         return texts.take(coded.indices).dictionary_encode()
     return pa.DictionaryArray.from_arrays(coded.indices, texts)
