@@ -163,6 +163,8 @@ def _take_out(stream: _Readable, copy: IO[bytes], path: Path) -> tuple[int, bool
         rest, is_cut = _copy_until(b'";' if is_string else b"</script>", rest[begin.end() :], chunks, copy)
         if is_string:
             _unescape(copy)
+        if not is_cut:
+            _end_line(copy)
         copy.flush()
         copy.seek(0)
         text = copy.read(_CHUNK)
@@ -195,12 +197,20 @@ def _unescape(copy: IO[bytes]) -> None:
     copy.seek(0)
     while line := copy.readline(_CHUNK):
         read_at += len(line)
-        line = re.sub(rb"\\n\\\r?\n$", b"\n", line)
+        line = re.sub(rb"\\n(?:\\\r?\n)?$", b"\n", line)
         line = re.sub(rb'\\(["\\/])', rb"\1", line)
         copy.seek(write_at)
         write_at += copy.write(line)
         copy.seek(read_at)
     copy.truncate(write_at)
+
+
+def _end_line(copy: IO[bytes]) -> None:
+    """A newline behind the last line, whose end the page tells."""
+    if size := copy.seek(0, 2):
+        copy.seek(size - 1)
+        if copy.read(1) != b"\n":
+            copy.write(b"\n")
 
 
 def _unpack(rest: bytes, chunks: Iterator[bytes], copy: IO[bytes]) -> bool:

@@ -49,6 +49,8 @@ CONTENTS = {
     "behind other data": page(TEXT, before=JSON).encode(),
     "behind a large viewer": page(TEXT, before="<script>" + "x" * (3 << 20) + "</script>").encode(),
     "in a string": OLD.encode(),
+    "in a string that ends in its last line": OLD.replace('\\n\\\n";', '\\n";').encode(),
+    "ends in its last line": page(TEXT).replace("\n  </script>", "</script>").encode(),
     "gzip": gzip.compress(page(TEXT).encode()),
     "xz": lzma.compress(page(TEXT).encode()),
     "zstd": zstandard.ZstdCompressor().compress(page(TEXT).encode()),
