@@ -17,6 +17,7 @@ from fastgup_trace.ingest import (
     systrace_html,
     trace_dat,
 )
+from fastgup_trace.ingest.ftrace_text.source import compression, uncompressed_head
 from fastgup_trace.ingest.records import Progress, Recording, Wanted
 
 HEAD_BYTES: Final = 1 << 16
@@ -89,8 +90,26 @@ def sniff(path: Path) -> Format:
             return known
     if path.is_dir():
         raise RecordingError(str(path), f"a recording ({names})", "a folder", "name the file in it")
-    found = f"a file that begins with {head[:8]!r}" if head else "an empty file"
-    raise RecordingError(str(path), f"a recording ({names})", found, "record with trace-cmd, or name it with --format")
+    found, advice = _unknown(path, head)
+    raise RecordingError(str(path), f"a recording ({names})", found, advice)
+
+
+def _unknown(path: Path, head: bytes) -> tuple[str, str]:
+    """What a file is that no format knows, and what to do with it."""
+    if not head:
+        return "an empty file", "was the recorder killed before it wrote?"
+    if packing := compression(head):
+        inner = uncompressed_head(head)
+        name = next((known.name for known in FORMATS if known.sniff(path, inner)), None)
+        if inner[257:262] == b"ustar":
+            return f"{packing} of a tar archive", "unpack it and name what is in it"
+        return (
+            f"{packing} of {name or f'a file that begins with {inner[:8]!r}'}",
+            "unpack it first; only text is read packed",
+        )
+    if head[257:262] == b"ustar" or head.startswith(b"PK\x03\x04"):
+        return "an archive", "unpack it and name what is in it"
+    return f"a file that begins with {head[:8]!r}", "record with trace-cmd or perf, or name it with --format"
 
 
 def _head(path: Path) -> bytes:

@@ -228,6 +228,25 @@ def test_ticks_become_nanoseconds_at_a_rate_that_the_user_knows(tmp_path: Path) 
         ingest_recording(path, ticks_per_second=2_500_000_000)
 
 
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (gzip.compress(b"PERFILE2" + bytes(200)), "gzip of perf.data; unpack it first"),
+        (gzip.compress(bytes(257) + b"ustar" + bytes(300)), "gzip of a tar archive; unpack it"),
+        (gzip.compress(b"\x01\x02 nothing"), "gzip of a file that begins with"),
+        (b"PK\x03\x04" + bytes(100), "an archive; unpack it"),
+        (b"\x7fELF" + bytes(100), "a file that begins with"),
+        (b"", "an empty file"),
+    ],
+)
+def test_what_is_no_recording_is_told_with_what_to_do(content: bytes, found: str, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError) as error:
+        ingest_recording(path)
+    assert found in str(error.value) and "\n" not in str(error.value)
+
+
 def windows_of(path: Path, *tables: pa.Table) -> Recording:
     windows = (Window({"odd": table}, {"odd": len(table)}) for table in tables)
     losses = [Loss(1, 5, 9, 7), Loss(0, 2, 4, None)]
