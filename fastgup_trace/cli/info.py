@@ -72,6 +72,7 @@ def _text(capture: Capture, found: list[Answer]) -> str:
 def _facts(capture: Capture) -> str:
     """What was recorded, on what, for how long, what is lost: one line each."""
     from fastgup_trace.cli.losses import lost_line
+    from fastgup_trace.cli.sources import merge_lines
     from fastgup_trace.cli.text import count, duration, size
     from fastgup_trace.display import visible
 
@@ -101,6 +102,10 @@ def _facts(capture: Capture) -> str:
         ("workload", fact("workload")),
         ("span", f"{span}, {records}"),
         ("lost", lost_line(known)),
+    ]
+    lines += [("merged", line) for line in merge_lines(known)]
+    lines += [
+        ("cut", visible(f"{d['where']}: expected {d['expected']}, found {d['found']}")) for d in known.get("damage", [])
     ]
     missed = known.get("sidecars", {}).get("kprobe_missed", {})
     if missed:

@@ -99,6 +99,7 @@ def summary(capture: Capture, seconds: float) -> dict[str, Any]:
 
 def _text(folder: Path, capture: Capture, seconds: float) -> str:
     from fastgup_trace.cli.losses import losses_text, lost_line
+    from fastgup_trace.cli.sources import merge_lines
     from fastgup_trace.cli.text import count, size, table
     from fastgup_trace.display import visible
 
@@ -112,6 +113,7 @@ def _text(folder: Path, capture: Capture, seconds: float) -> str:
         ]
     if found["undecodable"]:
         lines += [f"{count(sum(found['undecodable'].values()))} records not decoded: {_listing(found['undecodable'])}"]
+    lines += merge_lines(found)
     missing = losses_text(capture)
     lines += ["", missing, "", lost_line(found)] if missing else [lost_line(found)]
     read = said["bytes"]

@@ -124,6 +124,24 @@ def test_losses_are_shown_by_cpu_and_time_and_may_fail_the_command(
     assert main([*command, "--fail-on-loss"]) == 0
 
 
+def test_several_recordings_say_how_far_their_clocks_are_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair, folder = Path(__file__).resolve().parents[1] / "data" / "pair", tmp_path / "capture"
+    assert main(["ingest", str(pair / "ftrace"), str(pair / "perf.data"), "-o", str(folder)]) == 0
+    told = (
+        "perf.data merged by time, clock mono; 320 ns from ftrace (median of 41 records of both); 41 records taken once"
+    )
+    assert told in capsys.readouterr().out
+    assert main(["info", str(folder)]) == 0
+    assert told in capsys.readouterr().out
+    assert main(["ingest", str(pair / "trace.txt.gz"), str(pair / "perf.data"), "-o", str(folder), "--force"]) == 2
+    assert "--clock mono" in capsys.readouterr().err
+    text = ["ingest", str(pair / "trace.txt.gz"), str(pair / "perf.data"), "-o", str(folder), "--force"]
+    assert main([*text, "--clock", "mono"]) == 0
+    assert "records taken once" in capsys.readouterr().out
+
+
 def test_a_cut_recording_is_a_warning_or_with_strict_an_error(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
