@@ -390,7 +390,7 @@ def test_numbers_of_known_events_that_are_none(tmp_path: Path) -> None:
     result = read(
         tmp_path,
         f"{TASK}softirq_entry: vec=99999999999999999999 [action=X]\n{TASK}tlb_flush: pages=zz reason=4\n"
-        f"{TASK}tlb_flush: pages=3 reason=5\n",
+        f"{TASK}tlb_flush: pages=3 reason=5\n{TASK}sched_switch: prev_co\n",
     )
     assert [row["vec"] for row in result.rows("softirq_entry")] == [None]
     flushes = [(row.get("pages"), row.get("pages.text"), row["reason"]) for row in result.rows("tlb_flush")]
@@ -398,6 +398,7 @@ def test_numbers_of_known_events_that_are_none(tmp_path: Path) -> None:
     assert result.undecodable == {
         "softirq_entry: a number that does not fit its field": 1,
         "tlb_flush: a number that does not fit its field": 1,
+        "sched_switch: none of its known fields": 1,
     }
 
 

@@ -68,7 +68,7 @@ def pattern(text: str, atomic: bool = False) -> Pattern:
     fields, kinds, literals, regex = list[str](), list[str](), [b""], b""
     begin, end = (b"(?>", b")") if atomic else (b"", b"")
     for literal, name, kind in re.findall(r"([^{]*)(?:\{([^:}]*):([^}]+)\})?", text):
-        regex += re.sub(rb"(?:\\ )+", rb" +", re.escape(literal.encode()))
+        regex += re.sub(rb"(?:\\ )+", rb" ++", re.escape(literal.encode()))
         literals[-1] += literal.encode()
         if kind:
             literals.append(b"")
@@ -237,6 +237,12 @@ def known_numbers(event: str) -> dict[str, str]:
     pairs = {(name, kind) for text in EVENT_PATTERNS.get(event, ()) for name, kind in _FIELD.findall(text)}
     others = {name for name, kind in pairs if kind not in _NUMBERS}
     return {name: kind for name, kind in sorted(pairs) if name not in others}
+
+
+@lru_cache(maxsize=4096)
+def known_fields(event: str) -> frozenset[str]:
+    """The fields that the known patterns of an event have."""
+    return frozenset(name for text in EVENT_PATTERNS.get(event, ()) for name, _ in _FIELD.findall(text))
 
 
 _FIELD = re.compile(r"\{([^:}]+):([^}]+)\}")

@@ -11,48 +11,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from fastgup_trace.ingest.ftrace_text.decode import Decoder, Event, Part, event_of
+from fastgup_trace.ingest.ftrace_text.decode import Decoder, Event, event_of
 from fastgup_trace.ingest.ftrace_text.graph import Calls
 from fastgup_trace.ingest.ftrace_text.lines import Lines, Records
 from fastgup_trace.ingest.ftrace_text.names import COMM_FIELDS, names_told
-from fastgup_trace.ingest.ftrace_text.numbers import Numbers, joined
-from fastgup_trace.ingest.ftrace_text.patterns import known_numbers
 from fastgup_trace.ingest.ftrace_text.spans import Int64s, Spans
 from fastgup_trace.ingest.ftrace_text.stacks import STACKS, Owners, stack_columns
-from fastgup_trace.ingest.ftrace_text.values import (
-    NUMERIC,
-    Dialect,
-    detect,
-    numbers_and_text,
-    together,
-    typed,
-    typed_numbers,
-    widest,
-)
+from fastgup_trace.ingest.ftrace_text.tables import Gathered, Tables
+from fastgup_trace.ingest.ftrace_text.values import Dialect
 from fastgup_trace.ingest.records import Wanted, Window, wanted_fields
 
 Groups = Iterator[tuple[Event, Int64s]]
 
 _NONE = np.empty(0, np.int64)
-OTHER_NUMBER = "{}: a number that does not fit its field"
 BACKWARDS = "earlier than the window before: its time is set to that window's end"
-
-
-@dataclass
-class _Gathered:
-    """The records of one event in a window."""
-
-    rows: list[Int64s] = field(default_factory=list)
-    size: int = 0
-    words: dict[tuple[str, str], list[tuple[Int64s, Part]]] = field(default_factory=dict)
-    """(field, kind) -> the event's rows that have it, and its words."""
-
-    def add_words(self, name: str, kind: str, rows: Int64s, words: Part) -> None:
-        self.words.setdefault((name, kind), []).append((rows + self.size, words))
 
 
 @dataclass
@@ -64,10 +38,10 @@ class Gatherer:
     """Whether times are times; else (a drawn function graph) they are positions."""
     dialect: Dialect = field(default_factory=Dialect)
     decoder: Decoder = field(default_factory=Decoder)
-    kinds: dict[tuple[str, str], str] = field(default_factory=dict)
+    tables: Tables = field(init=False)
     seq: int = 0
     end_ns: int = -(1 << 62)
-    events: dict[str, _Gathered] = field(default_factory=dict)
+    events: dict[str, Gathered] = field(default_factory=dict)
     columns: list[tuple[Int64s, ...]] = field(default_factory=list)
     rows: int = 0
     base: int = 0
@@ -81,10 +55,11 @@ class Gatherer:
     collect_names: bool = False
     names_told: list[tuple[int, str]] = field(default_factory=list)
     """(pid, name) of what events tell of tasks, where `collect_names`."""
-    types: dict[tuple[str, str], pa.DataType] = field(default_factory=dict)
-    """(event, column) -> what it is in the first window that has it, and so in all."""
     names: dict[bytes, Event] = field(default_factory=dict)
     wishes: dict[str, tuple[bool, frozenset[str] | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tables = Tables(self.dialect)
 
     def add(self, lines: Records | Lines, calls: Calls) -> None:
         """Take the records of a block."""
@@ -120,7 +95,7 @@ class Gatherer:
         wanted, only = self._wanted(event)
         if not wanted:
             return
-        gathered = self.events.setdefault(event, _Gathered())
+        gathered = self.events.setdefault(event, Gathered())
         gathered.rows.append(self.base + rows)
         at = np.arange(len(rows), dtype=np.int64)
         for name, values in fields().items():
@@ -154,7 +129,7 @@ class Gatherer:
         return np.arange(self.rows - size, self.rows)
 
     def _gather(self, event: Event, rows: Int64s, bodies: Spans, fields: frozenset[str] | None) -> None:
-        gathered = self.events.setdefault(event.name, _Gathered())
+        gathered = self.events.setdefault(event.name, Gathered())
         gathered.rows.append(rows)
         for name, kind, at, words in self.decoder.words(event, bodies, fields):
             gathered.add_words(name, kind, at, words)
@@ -163,7 +138,7 @@ class Gatherer:
     def _gather_stacks(
         self, name: str, rows: Int64s, columns: Mapping[str, pa.Array], fields: frozenset[str] | None
     ) -> None:
-        gathered = self.events.setdefault(name, _Gathered())
+        gathered = self.events.setdefault(name, Gathered())
         gathered.rows.append(rows)
         for column, values in columns.items():
             if fields is None or column in fields:
@@ -207,7 +182,7 @@ class Gatherer:
         self.counts[name] += len(funcs)
         if not self._wanted(name)[0]:
             return
-        gathered = self.events.setdefault(name, _Gathered())
+        gathered = self.events.setdefault(name, Gathered())
         gathered.rows.append(rows)
         at = np.arange(len(funcs), dtype=np.int64)
         gathered.add_words("func", "sym", at, pa.array([func or None for func, _ in funcs], pa.binary()))
@@ -242,7 +217,12 @@ class Gatherer:
         self.seq += len(ts)
         self._find_owners(seq, cpu, positions)
         common = (ts, cpu, pid, flags)
-        tables = {name: self._table(name, gathered, seq, *common) for name, gathered in self.events.items()}
+        tables = {
+            name: self.tables.table(name, gathered, self._wanted(name)[1], seq, common)
+            for name, gathered in self.events.items()
+        }
+        self.undecodable.update(self.tables.undecodable)
+        self.tables.undecodable.clear()
         window = Window(tables, dict(self.counts), dict(self.undecodable))
         # Leaves that wait stand before all lines of the next window.
         self.leaves = [(end, position - 2 * self.rows, *rest) for end, position, *rest in self.leaves]
@@ -262,106 +242,3 @@ class Gatherer:
                 at = np.arange(len(owners))
                 self.events[name].words["of_seq", "number"] = [(at, pa.array(owners, mask=owners < 0))]
         self.stacks = {}
-
-    def _table(self, event: str, gathered: _Gathered, seq: Int64s, *common: Int64s) -> pa.Table:
-        rows = np.concatenate(gathered.rows)
-        seqs = seq[rows]
-        order = None
-        if not (seqs[1:] > seqs[:-1]).all():
-            order = np.argsort(seqs, kind="stable")
-            rows, seqs = rows[order], seqs[order]
-        ts, cpu, pid, flags = (column[rows] for column in common)
-        columns: dict[str, pa.Array] = {
-            "common_seq": pa.array(seqs),
-            "common_ts_ns": pa.array(ts),
-            "common_cpu": pa.array(cpu.astype(np.int32)),
-            "common_pid": pa.array(pid.astype(np.int32), mask=pid < 0),
-            "common_flags": pa.array(flags.astype(np.uint8), mask=flags < 0),
-        }
-        misfits: list[Int64s] = []
-        for (name, kind), parts in gathered.words.items():
-            at = np.concatenate([part for part, _ in parts])
-            found = self._typed(event, name, kind, [part for _, part in parts])
-            if kind in NUMERIC or name in known_numbers(event):
-                misfits.append(at[_nulls([found[key] for key in (name, f"{name}.hashed") if key in found], len(at))])
-            for column, values in found.items():
-                full = _spread(values, at, len(rows))
-                _join(columns, column, full if order is None else full.take(pa.array(order)))
-        if any(map(len, misfits)):
-            self.undecodable[OTHER_NUMBER.format(event)] += len(np.unique(np.concatenate(misfits)))
-        return pa.table(self._as_before(event, columns))
-
-    def _as_before(self, event: str, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
-        """The columns of an event with the types that they had in earlier windows: integers keep their 64 bits, what
-        is no number any more, or a list, is a column of its own.
-        """
-        found: dict[str, pa.Array] = {}
-        for name, values in columns.items():
-            before = self.types.setdefault((event, name), values.type)
-            if before == values.type:
-                found[name] = values
-            elif pa.types.is_integer(before) and pa.types.is_integer(values.type):
-                found[name] = values.cast(before, safe=False)
-            else:
-                found.setdefault(f"{name}.{_class_of(values.type)}", values)
-        return found
-
-    def _typed(self, event: str, name: str, kind: str, parts: list[Part]) -> dict[str, pa.Array]:
-        numbers = [part for part in parts if isinstance(part, Numbers)]
-        if numbers and len(numbers) == len(parts):
-            read = joined(numbers)
-            found = read.kind() if kind == "auto" else kind
-            if kind == "auto" and found:
-                found = self.kinds[event, name] = widest(self.kinds.get((event, name), found), found)
-            if found in NUMERIC:
-                return typed_numbers(name, found, read, self.dialect)
-        words = together([part.words() if isinstance(part, Numbers) else part for part in parts])
-        if kind == "number":
-            return {name: words}
-        if kind == "auto":
-            kind = detect(words)
-            kind = self.kinds[event, name] = widest(self.kinds.get((event, name), kind), kind)
-            was_number = (event, name) in self.types and pa.types.is_integer(self.types[event, name])
-            if (kind == "text" and was_number) or (kind in {"sym", "text"} and name in known_numbers(event)):
-                return numbers_and_text(name, words)
-        return typed(name, kind, words, self.dialect)
-
-
-def _class_of(kind: pa.DataType) -> str:
-    if pa.types.is_dictionary(kind):
-        return "text"
-    return "number" if pa.types.is_integer(kind) else "list"
-
-
-def _nulls(columns: list[pa.Array], size: int) -> npt.NDArray[np.bool_]:
-    """Which rows have no value in any of some columns."""
-    found = np.ones(size, bool)
-    for column in columns:
-        found &= column.is_null().to_numpy(zero_copy_only=False) if column.null_count else np.False_
-    return found
-
-
-def _spread(values: pa.Array, rows: Int64s, size: int) -> pa.Array:
-    """`values` at `rows` of a column of `size`, null elsewhere."""
-    if len(rows) == size and bool((rows == np.arange(size)).all()):
-        return values
-    at = np.full(size, -1, np.int64)
-    at[rows] = np.arange(len(rows))
-    return values.take(pa.array(at, mask=at < 0))
-
-
-def _join(columns: dict[str, pa.Array], name: str, values: pa.Array) -> None:
-    """Add a column. Where two shapes of an event have the same field, rows have the value of their shape;
-    where one is a number and the other text (a symbol that is not known), the text is NAME.text.
-    """
-    there = columns.get(name)
-    if there is None:
-        columns[name] = values
-    elif pa.types.is_dictionary(there.type) and pa.types.is_dictionary(values.type):
-        columns[name] = pc.coalesce(there.cast(pa.string()), values.cast(pa.string())).dictionary_encode()
-    elif there.type == values.type:
-        columns[name] = pc.coalesce(there, values)
-    elif pa.types.is_integer(there.type) and pa.types.is_integer(values.type):
-        columns[name] = pc.coalesce(there, values.cast(there.type, safe=False))
-    else:
-        columns[f"{name}.{_class_of(values.type)}"] = values
