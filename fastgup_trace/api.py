@@ -11,17 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from fastgup_replay.mechanisms import DEFAULT
-from fastgup_replay.outcome import Outcome, read_outcome, write_outcome
-from fastgup_replay.policies import Mechanism
-from fastgup_replay.selection import Selection
-from fastgup_trace.ingest.records import Progress
-from fastgup_trace.tables import Capture, read_capture, write_capture
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from fastgup_replay.outcome import Outcome, read_outcome, write_outcome
+    from fastgup_replay.policies import Mechanism
     from fastgup_replay.validate import Row
+    from fastgup_trace.ingest.records import Progress
+    from fastgup_trace.tables import Capture, read_capture, write_capture
 
 __all__ = [
     "Capture",
@@ -35,6 +32,23 @@ __all__ = [
     "write_capture",
     "write_outcome",
 ]
+
+
+_ELSEWHERE: Final = {
+    "Capture": "fastgup_trace.tables", "read_capture": "fastgup_trace.tables", "write_capture": "fastgup_trace.tables",
+    "Outcome": "fastgup_replay.outcome", "read_outcome": "fastgup_replay.outcome",
+    "write_outcome": "fastgup_replay.outcome",
+}  # fmt: skip
+"""Public names that are defined elsewhere, loaded when first used."""
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_ELSEWHERE[name]), name)
+    return value
 
 
 def ingest_recording(
@@ -64,7 +78,7 @@ def ingest_recording(
     for a folder that can't be made.
     """
     from fastgup_trace.ingest import Sink, ingest
-    from fastgup_trace.tables import CaptureWriter, Collected
+    from fastgup_trace.tables import CaptureWriter, Collected, read_capture
 
     paths = [_path(name) for name in recordings]
 
@@ -107,7 +121,9 @@ def replay(
     The limits keep the operations of these processes, on these CPUs, between these times after the recording's start.
     Raises CaptureError for a folder that is no capture, UsageError for a mechanism or process that does not exist.
     """
+    from fastgup_replay.mechanisms import DEFAULT
     from fastgup_replay.replay import replay as run
+    from fastgup_replay.selection import Selection
 
     selection = Selection(
         pids=None if pids is None else tuple(pids),
@@ -131,10 +147,13 @@ def validate(capture: Capture | Path | str, mechanism: str | None = None) -> tup
 
 def report(outcome: Outcome | Path | str) -> str:
     """An outcome as one self-contained HTML page."""
+    from fastgup_replay.outcome import Outcome, read_outcome
     from fastgup_reports.page import render
 
     return render(outcome if isinstance(outcome, Outcome) else read_outcome(Path(outcome)))
 
 
 def _opened(capture: Capture | Path | str) -> Capture:
+    from fastgup_trace.tables import Capture, read_capture
+
     return capture if isinstance(capture, Capture) else read_capture(Path(capture))

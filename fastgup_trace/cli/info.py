@@ -23,8 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from fastgup_trace.cli.arrow import leave_pandas_out
     from fastgup_trace.probes.questions import answers
     from fastgup_trace.tables import read_capture
+
+    leave_pandas_out()
 
     capture = read_capture(args.capture)
     found = answers(capture.tables, capture.provenance)

@@ -50,9 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from fastgup_trace import api
+    from fastgup_trace.cli.arrow import leave_pandas_out
     from fastgup_trace.cli.progress import progress_bar
     from fastgup_trace.display import visible
     from fastgup_trace.tables import refuse_existing
+
+    leave_pandas_out()
 
     refuse_existing(args.output, args.force)
     started = time.monotonic()

@@ -45,8 +45,11 @@ def seconds(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     from fastgup_trace import api
+    from fastgup_trace.cli.arrow import leave_pandas_out
     from fastgup_trace.cli.progress import progress_bar
     from fastgup_trace.tables import refuse_existing
+
+    leave_pandas_out()
 
     def nanoseconds(seconds: float | None) -> int | None:
         return None if seconds is None else round(seconds * 1e9)

@@ -22,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from fastgup_trace.cli.arrow import leave_pandas_out
+
     """Write the page and say where it is. Raises FastgupError for what can't be read or written."""
+
+    leave_pandas_out()
     page: Path = args.output
     if page.is_dir():
         raise UsageError(str(page), "a name for the page", "a folder", "add a file name, such as report.html")

@@ -30,8 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from fastgup_trace.cli.arrow import leave_pandas_out
+
     """Exit code 0 when every count agrees or is accounted for, 1 when one does not."""
     from fastgup_trace import api
+
+    leave_pandas_out()
 
     chosen, rows = api.validate(args.capture, args.mechanism)
     wrong = [row for row in rows if row.kind == "count" and row.predicted is not None and not row.exact]

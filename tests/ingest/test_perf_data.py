@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import trace_dat_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from perf_data_files import (
@@ -302,12 +303,13 @@ def test_both_walks_find_the_same_in_any_bytes() -> None:
     assert set(reasons) == {0, 1, 2, 3}
 
 
-def test_an_error_in_an_events_format_is_told(tmp_path: Path) -> None:
+def test_an_event_whose_format_is_none_is_counted_and_the_rest_goes_on(tmp_path: Path) -> None:
     broken = 'name: tick\nID: 9\nformat:\n\tfield:u64 at;\toffset:8;\tsize:8;\tsigned:0;\n\nprint fmt: ""\n'
-    data = M.sample(WAKES, 5, raw=M.tick(1))
-    path = made(tmp_path, File(M, (WAKES,), data, M.tracing_data([broken])).file())
-    with pytest.raises(RecordingError, match="common fields"):
-        read(path)
+    data = M.sample(WAKES, 5, raw=M.tick(1)) + M.sample(WAKES, 6, raw=M.wake(1))
+    path = made(tmp_path, File(M, (WAKES,), data, M.tracing_data([broken, trace_dat_files.WAKE])).file())
+    windows = list(open_perf_data(path).windows)
+    assert [w.undecodable for w in windows] == [{"tick: its format can't be used": 1}]
+    assert [w.counts for w in windows] == [{"tick": 1, "wake": 1}]
 
 
 def test_ids_stand_where_the_sample_type_has_them(walker: Walker, tmp_path: Path) -> None:

@@ -37,12 +37,13 @@ class EventDecoder:
 
     def __init__(self, formats: Formats, context: Context, wanted: Wanted | None, path: str, *, strict: bool) -> None:
         self._formats, self._context, self._path, self._strict = formats, context, path, strict
+        self._names = formats.names()
         self._wanted = wanted
         self._only = wanted.only if isinstance(wanted, WantedRecords) else {}
         self._seq = 0
         self._owners = Owners()
         self._messages = Messages(context.order, context.long_bytes, context.symbols)
-        self._checked = set[int]()
+        self._usable = dict[int, Format | None]()
         self._asked = dict[str, tuple[bool, frozenset[str] | None]]()
         self.selected = self._select()
         """For each event id whether its records are needed: they are wanted, or nothing is known of the event."""
@@ -53,29 +54,28 @@ class EventDecoder:
             names = {name for name in self._wanted if not name.endswith("*")}
             prefixes = tuple(name[:-1] for name in self._wanted if name.endswith("*"))
             names |= STACKS if STACKS & names else frozenset()  # a process's stack comes behind the kernel's
-            for number, name in self._formats.names():
+            for number, name in self._names.items():
                 selected[number] = name in names or name == FUNCTION or name.startswith(prefixes)
         return selected
 
     def window(self, batch: Batch) -> Window:
-        """Decode a batch. Raises RecordingError for a format that does not parse, or (`strict`) is missing."""
+        """Decode a batch. Raises RecordingError for a record of an event without a format, if `strict`."""
         counts, found = groups(batch, self.selected, self._context.order, self._seq)
         window = Window({}, {}, {})
         undecodable = Counter[str]()
         for number in np.flatnonzero(counts).tolist():
-            if number not in self._formats:
+            name, count = self._names.get(number), int(counts[number])
+            if name is None:
                 self._unknown(number, batch)
-                undecodable["record of an event without a format"] += int(counts[number])
-            elif number not in self._checked:
-                self._check_common(self._formats[number])
-                self._checked.add(number)
-            if not self.selected[number]:
-                name = self._formats[number].name
-                window.counts[name] = window.counts.get(name, 0) + int(counts[number])
+                undecodable["record of an event without a format"] += count
+            elif not self.selected[number] or self._format(number) is None:
+                window.counts[name] = window.counts.get(name, 0) + count
+                if self.selected[number]:
+                    undecodable[f"{name}: its format can't be used"] += count
         for group in found:
-            if group.id not in self._formats:
+            format_ = self._format(group.id)
+            if format_ is None:
                 continue
-            format_ = self._formats[group.id]
             for name, part in self._named(format_, batch, group):
                 window.counts[name] = window.counts.get(name, 0) + len(part)
                 is_wanted, fields = self._fields(name)
@@ -107,11 +107,18 @@ class EventDecoder:
             self._asked[name] = wanted_fields(self._wanted, name)
         return self._asked[name]
 
-    def _check_common(self, format_: Format) -> None:
-        found = {field.name: (field.offset, field.size) for field in format_.common}
-        if any(found.get(name) != place for name, place in _COMMON.items()):
-            where = f"{self._path}: format of {format_.system}:{format_.name}"
-            raise RecordingError(where, f"common fields at {_COMMON}", f"{found}", ADVICE)
+    def _format(self, number: int) -> Format | None:
+        """The event's format; None if there is none, or it is not one, or has the common fields elsewhere."""
+        if number not in self._usable:
+            try:
+                format_ = self._formats[number]
+            except (KeyError, RecordingError):
+                self._usable[number] = None
+            else:
+                places = {field.name: (field.offset, field.size) for field in format_.common}
+                sound = all(places.get(name) == place for name, place in _COMMON.items())
+                self._usable[number] = format_ if sound else None
+        return self._usable[number]
 
     def _named(self, format_: Format, batch: Batch, group: Group) -> Iterator[tuple[str, Group]]:
         """The event's name with its records; the function tracer's records by the function that they saw."""

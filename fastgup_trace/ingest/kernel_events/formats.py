@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from fastgup_trace.errors import RecordingError
@@ -17,6 +17,7 @@ _FIELD = re.compile(
     r"\s*field:(?P<declaration>[^;]+);\s*offset:(?P<offset>\d{1,7});\s*size:(?P<size>\d{1,7});(?:\s*signed:(?P<signed>[01]);)?\s*"
 )
 _NAME = re.compile(r"(?P<type>.*?)\s*\b(?P<name>[A-Za-z_$]\w*)\s*(?:\[(?P<count>[^\]]*)\])?", re.DOTALL)
+_HEAD = re.compile(r"name: (?P<name>[^\s/]+)\nID: (?P<id>\d{1,5})\n")
 _FORMAT = re.compile(
     r"name: (?P<name>[^\s/]+)\nID: (?P<id>\d{1,5})\nformat:\n"
     r"(?P<fields>(?:\tfield:[^;\n]+;\toffset:\d+;\tsize:\d+;(?:\tsigned:[01];)?\n|\n)+)\nprint fmt: (?P<print>.+)",
@@ -67,40 +68,41 @@ def parse_fields(text: str, where: str) -> Iterator[Field]:
         )
 
 
-class Formats(Mapping[int, Format]):
-    """The formats of a file by event id, each parsed when it is first asked for."""
+class Formats:
+    """The formats of a file by event id, each parsed when it is first asked for.
+
+    A text that is no format makes the records of its event undecodable, and no others.
+    """
 
     def __init__(self, texts: Iterable[tuple[str, str]], where: str) -> None:
         self._where, self._parsed = where, dict[int, Format]()
         self._texts = dict[int, tuple[str, re.Match[str]]]()
+        self._broken = dict[int, str]()
         for system, text in texts:
-            match = _FORMAT.fullmatch(text)
-            if match is None or int(match["id"]) > 65535:
-                found = repr(text.removeprefix("name: ").split("\n")[0][:60])
-                raise RecordingError(
-                    f"{where}: a format of {system!r}", "name, ID, fields and print fmt", found, ADVICE
-                )
-            _, before = self._texts.setdefault(int(match["id"]), (system, match))
+            head, match = _HEAD.match(text), _FORMAT.fullmatch(text)
+            number = int(head["id"]) if head else -1
+            if match is None:
+                self._broken[number] = head["name"] if head else ""
+                continue
+            _, before = self._texts.setdefault(number, (system, match))
             if before["name"] != match["name"]:
-                found = f"{match['id']} for {before['name']!r} and {match['name']!r}"
-                raise RecordingError(f"{where}: a format of {system!r}", "an ID of its own", found, ADVICE)
+                self._broken[number] = f"{before['name']} or {match['name']}"
 
     def __getitem__(self, number: int) -> Format:
+        """Raises KeyError for an id that no text has, RecordingError for a text that is no format."""
+        if number in self._broken:
+            where = f"{self._where}: format of event {number}"
+            raise RecordingError(
+                where, "one text with name, ID, fields and print fmt", repr(self._broken[number]), ADVICE
+            )
         if number not in self._parsed:
             system, match = self._texts[number]
             self._parsed[number] = _parse(system, match, f"{self._where}: format of {system}:{match['name']}")
         return self._parsed[number]
 
-    def names(self) -> Iterator[tuple[int, str]]:
-        """Id and name of every event."""
-        for number, (_, match) in self._texts.items():
-            yield number, match["name"]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._texts)
-
-    def __len__(self) -> int:
-        return len(self._texts)
+    def names(self) -> dict[int, str]:
+        """The name of every event by its id, also of those whose format is none."""
+        return {number: match["name"] for number, (_, match) in self._texts.items()} | self._broken
 
 
 def _distinct(fields: Iterable[Field]) -> Iterator[Field]:
@@ -112,11 +114,7 @@ def _distinct(fields: Iterable[Field]) -> Iterator[Field]:
 
 
 def _parse(system: str, match: re.Match[str], where: str) -> Format:
-    fields, end = tuple(parse_fields(match["fields"], where)), 0
-    for field in fields:
-        if field.offset < end:
-            raise RecordingError(where, f"{field.name} at offset {end} or behind", f"offset {field.offset}", ADVICE)
-        end = field.offset + field.size
+    fields = tuple(parse_fields(match["fields"], where))
     if fields[4:] and match["name"].startswith("sys_enter_") and fields[4].name in {field.name for field in fields[5:]}:
         # Until v4.5 the system call's number was called `nr` even beside an argument `nr` (commit 026842d148b9).
         fields = (*fields[:4], replace(fields[4], name="__syscall_nr"), *fields[5:])
