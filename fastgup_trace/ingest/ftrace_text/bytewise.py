@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numba import uint64
+from numba.core.cpu import CPUTargetOptions
 
-from fastgup_trace.compiled import compiled
+from fastgup_trace.compiled import F, compiled
 from fastgup_trace.ingest.ftrace_text.spans import Bytes, Int64s
 
 Int32s = npt.NDArray[np.int32]
@@ -22,28 +23,40 @@ Words = npt.NDArray[np.uint64]
 PROBES_MAX = 64
 
 
-@compiled
+def lean(function: F) -> F:
+    """As `compiled`, for functions that make no arrays: numba then does not count the references to those that they
+    are given. Where functions with arrays call each other, that is most of their time: a body that does not begin with
+    the literal in question cost 118 ns, and 15 without (numba 0.68).
+    """
+    loop = compiled(function)
+    options = getattr(loop, "targetoptions", None)  # None where NUMBA_DISABLE_JIT leaves the function as it is.
+    if options is not None and hasattr(CPUTargetOptions, "_nrt"):
+        options["_nrt"] = False
+    return loop
+
+
+@lean
 def as_int(number: Any) -> Any:
     """A number of any type as int64; bytes are unsigned, and unsigned numbers do not mix with offsets."""
     return np.int64(number)
 
 
-@compiled
+@lean
 def is_digit(byte: int) -> bool:
     return 48 <= byte <= 57
 
 
-@compiled
+@lean
 def is_space(byte: int) -> bool:
     return byte == 32 or 9 <= byte <= 13
 
 
-@compiled
+@lean
 def is_word(byte: int) -> bool:
     return 48 <= byte <= 57 or 65 <= byte <= 90 or 97 <= byte <= 122 or byte == 95
 
 
-@compiled
+@lean
 def same(text: Bytes, a: int, b: int, size: int) -> bool:
     """Whether text[a:a+size] and text[b:b+size] are equal; the caller knows both to be inside."""
     i = 0
@@ -52,7 +65,7 @@ def same(text: Bytes, a: int, b: int, size: int) -> bool:
     return i == size
 
 
-@compiled
+@lean
 def starts_with(text: Bytes, at: int, end: int, literal: Bytes) -> bool:
     """Whether `literal` stands at `at` and ends before `end`."""
     if end - at < len(literal):
@@ -63,7 +76,7 @@ def starts_with(text: Bytes, at: int, end: int, literal: Bytes) -> bool:
     return i == len(literal)
 
 
-@compiled
+@lean
 def mixed(a: Any, b: Any) -> Any:
     """Two words as one number of 48 bits; no step overflows, which plain Python would tell."""
     value = a ^ (b << uint64(17)) ^ (b >> uint64(47))
@@ -71,7 +84,7 @@ def mixed(a: Any, b: Any) -> Any:
     return (value * uint64(0x9E3779B1)) >> uint64(16)
 
 
-@compiled
+@lean
 def hash_of(text: Bytes, begin: int, end: int) -> Any:
     """Of the length, the first and the last eight bytes."""
     size = end - begin
@@ -83,20 +96,20 @@ def hash_of(text: Bytes, begin: int, end: int) -> Any:
     return mixed(first, last)
 
 
-@compiled
+@lean
 def word_at(words: Words, at: int) -> Any:
     """Eight bytes of the text, the first of them lowest; the caller knows that 16 are inside `words`."""
     index, shift = uint64(at) >> uint64(3), (uint64(at) & uint64(7)) << uint64(3)
     return (words[index] >> shift) | ((words[index + uint64(1)] << uint64(1)) << (uint64(63) - shift))
 
 
-@compiled
+@lean
 def tail_of(word: Any, size: int) -> Any:
     """The first 1 to 8 bytes of a word."""
     return word << uint64(64 - 8 * size)
 
 
-@compiled
+@lean
 def hash_words(words: Words, at: int, size: int) -> Any:
     """Of `size` bytes; the caller knows that 16 more are inside `words`."""
     found = uint64(size)
@@ -107,7 +120,7 @@ def hash_words(words: Words, at: int, size: int) -> Any:
     return mixed(found, uint64(0))
 
 
-@compiled
+@lean
 def same_words(words: Words, a: int, b: int, size: int) -> bool:
     """As `same`; the caller knows that 16 more bytes are inside `words`."""
     while size > 0:
@@ -120,7 +133,7 @@ def same_words(words: Words, a: int, b: int, size: int) -> bool:
     return True
 
 
-@compiled
+@lean
 def intern(
     text: Bytes, begin: int, end: int, hashed: Any, slots: Int32s, begins: Int64s, ends: Int64s, count: int
 ) -> Any:
@@ -143,7 +156,7 @@ def intern(
     return count
 
 
-@compiled
+@lean
 def line_end(text: Bytes, words: Words, at: int, end: int) -> int:
     """Where the line that holds `at` ends; eight bytes a step. `words` are those of `text` before its last few."""
     low, high, newlines = uint64(0x7F7F7F7F7F7F7F7F), uint64(0x8080808080808080), uint64(0x0A0A0A0A0A0A0A0A)

@@ -6,13 +6,12 @@ from typing import Any
 
 from numba import uint64
 
-from fastgup_trace.compiled import compiled
-from fastgup_trace.ingest.ftrace_text.bytewise import as_int, is_digit
+from fastgup_trace.ingest.ftrace_text.bytewise import as_int, is_digit, lean
 from fastgup_trace.ingest.ftrace_text.numbers import BARE, DECIMAL, NUMBER, PADDED, PREFIXED
 from fastgup_trace.ingest.ftrace_text.spans import Bytes
 
 
-@compiled
+@lean
 def hex_digit(byte: int, capitals: bool) -> int:
     """The value of a digit, or -1."""
     if 48 <= byte <= 57:
@@ -24,7 +23,7 @@ def hex_digit(byte: int, capitals: bool) -> int:
     return -1
 
 
-@compiled
+@lean
 def nil_end(text: Bytes, at: int, end: int) -> int:
     """The end of (nil), (null) or (____ptrval____), or -1."""
     size = end - at
@@ -48,7 +47,7 @@ def nil_end(text: Bytes, at: int, end: int) -> int:
     return p + 1 if p > begin and p < end and text[p] == 41 else -1
 
 
-@compiled
+@lean
 def decimal_of(text: Bytes, begin: int, end: int) -> tuple[int, Any]:
     """A decimal number as its 64 bits, and whether it fits them; what is behind its digits is passed over."""
     negative = text[begin] == 45
@@ -63,7 +62,7 @@ def decimal_of(text: Bytes, begin: int, end: int) -> tuple[int, Any]:
     return as_int(~value + uint64(1)) if negative and value else as_int(value), True
 
 
-@compiled
+@lean
 def hex_of(text: Bytes, begin: int, end: int) -> tuple[int, bool]:
     """A hexadecimal number, maybe with 0x, as its 64 bits, and whether it fits; (nil) and the like are 0."""
     if text[begin] == 40:
@@ -78,7 +77,7 @@ def hex_of(text: Bytes, begin: int, end: int) -> tuple[int, bool]:
     return as_int(value), True
 
 
-@compiled
+@lean
 def classes_of(text: Bytes, begin: int, end: int) -> int:
     """What a word without a known kind looks like (numbers.NUMBER ...), but for whether it fits."""
     size = end - begin

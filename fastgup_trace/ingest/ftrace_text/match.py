@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fastgup_trace.compiled import compiled
-from fastgup_trace.ingest.ftrace_text.bytewise import as_int, is_digit, is_space, is_word, starts_with
+from fastgup_trace.ingest.ftrace_text.bytewise import as_int, is_digit, is_space, is_word, lean, starts_with
 from fastgup_trace.ingest.ftrace_text.convert import classes_of, decimal_of, hex_digit, hex_of, nil_end
 from fastgup_trace.ingest.ftrace_text.numbers import BARE, EIGHT, HASH, NUMBER, PADDED
 from fastgup_trace.ingest.ftrace_text.numbers import DECIMAL as IS_DECIMAL
@@ -23,7 +22,7 @@ SKIP, AS_DECIMAL, AS_HEX, AS_AUTO, AS_WORD = range(5)
 """What to make of a field's words."""
 
 
-@compiled
+@lean
 def after_literal(text: Bytes, at: int, end: int, literals: Bytes, begin: int, stop: int) -> int:
     """Where a literal ends that stands at `at`, or -1; a space stands for any number of them."""
     for i in range(begin, stop):
@@ -36,7 +35,7 @@ def after_literal(text: Bytes, at: int, end: int, literals: Bytes, begin: int, s
     return at
 
 
-@compiled
+@lean
 def value_end(
     text: Bytes, at: int, end: int, kind: int, members: npt.NDArray[np.bool_], field: int, array: Bytes
 ) -> int:
@@ -68,13 +67,13 @@ def value_end(
     return p if p > at or (members[field, 44] and members[field, 32]) else -1
 
 
-@compiled
+@lean
 def ends_probe(byte: int) -> bool:
     """Whether a byte can't be in a value of kind `probe`."""
     return byte == 40 or byte == 41 or byte == 60
 
 
-@compiled
+@lean
 def match_one(
     text: Bytes, begin: int, end: int, literals: Bytes, bounds: Int64s, kinds: Int64s,
     members: npt.NDArray[np.bool_], atomic: bool, array: Bytes, starts: Int64s, ends: Int64s, tried: Int64s,
@@ -180,15 +179,16 @@ def match_one(
             return 0
 
 
-@compiled
+@lean
 def match_all(
     text: Bytes, begins: Int64s, stops: Int64s, literals: Bytes, bounds: Int64s, kinds: Int64s,
     members: npt.NDArray[np.bool_], atomic: bool, array: Bytes, readings: Int64s, status: Bytes, spans: Int64s,
-    values: Int64s, hexes: Int64s, info: Bytes,
+    values: Int64s, hexes: Int64s, info: Bytes, work: Int64s,
 ) -> int:  # fmt: skip
     """Match every body; its fields' offsets, and their values as `readings` says, in rows 2i and 2i + 1, i, i, i.
 
-    spans (2 fields x bodies), values, hexes, info (fields x bodies). Returns the number of bodies that do not fit.
+    spans (2 fields x bodies), values, hexes, info (fields x bodies); work (3 x more than fields) is room of its own.
+    Returns the number of bodies that do not fit.
     """
     rows, fields, size = len(begins), len(kinds), len(text)
     if len(stops) < rows or len(status) < rows or spans.shape[0] < 2 * fields or spans.shape[1] < rows:
@@ -197,9 +197,9 @@ def match_all(
         return -1
     if len(bounds) != fields + 2 or bounds[fields + 1] > len(literals) or len(readings) < fields:
         return -1
-    if members.shape[0] < fields or members.shape[1] != 256:
+    if members.shape[0] < fields or members.shape[1] != 256 or work.shape[0] < 3 or work.shape[1] <= fields:
         return -1
-    starts, ends, tried = np.empty(fields + 1, np.int64), np.empty(fields + 1, np.int64), np.empty(fields + 1, np.int64)
+    starts, ends, tried = work[0], work[1], work[2]
     misfits = 0
     for row in range(rows):
         begin, end = begins[row], stops[row]

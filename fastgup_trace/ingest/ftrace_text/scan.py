@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numba import uint64
 
-from fastgup_trace.compiled import compiled
 from fastgup_trace.ingest.ftrace_text.bytewise import (
     Int32s,
     Words,
@@ -20,6 +19,7 @@ from fastgup_trace.ingest.ftrace_text.bytewise import (
     is_digit,
     is_space,
     is_word,
+    lean,
     line_end,
     mixed,
     same_words,
@@ -35,13 +35,13 @@ _COMM_MAX = 40
 _SECONDS_MAX = 9_000_000_000
 _PID_MAX = (1 << 31) - 1
 _INT64_MAX = (1 << 63) - 1
-_LINE_BYTES = 48
+_SAMPLE_BYTES = 1 << 16
 _SLOTS, _HEADS, _KEYS = 1 << 16, 1 << 10, 1 << 9
 """Powers of two. A name that finds no slot of `intern`, a head or key that no place, costs time only."""
 _TRIES = 4
 
 
-@compiled
+@lean
 def special_key_end(text: Bytes, at: int, end: int, literals: tuple[Bytes, ...]) -> int:
     """The end of `<stack trace>`, `function:  FUNCTION <-- ` or `function:  ip=FUNCTION parent_ip=`, or -1."""
     for literal in literals[:2]:
@@ -69,7 +69,7 @@ def special_key_end(text: Bytes, at: int, end: int, literals: tuple[Bytes, ...])
     return p if rest == end else -1
 
 
-@compiled
+@lean
 def key_end(text: Bytes, at: int, end: int) -> int:
     """The end of any other key (lines.KEY) at `at`, or -1."""
     p = at
@@ -96,7 +96,7 @@ def key_end(text: Bytes, at: int, end: int) -> int:
     return p
 
 
-@compiled
+@lean
 def head(text: Bytes, dash: int, end: int) -> tuple[int, int, int, int, int, int]:
     """What follows a task's name: (begin of the time or -1, pid, end of the task, cpu, begin and end of the flags)."""
     none = (-1, 0, 0, 0, 0, 0)
@@ -160,7 +160,7 @@ def head(text: Bytes, dash: int, end: int) -> tuple[int, int, int, int, int, int
     return p, min(pid, _PID_MAX), task_end, cpu, flags, flags_end
 
 
-@compiled
+@lean
 def stamp(text: Bytes, at: int, end: int) -> tuple[int, int, int, int]:
     """The time at `at`: (begin of the key or -1, seconds, fraction in ns, its digits)."""
     none = (-1, 0, 0, 0)
@@ -196,7 +196,7 @@ def stamp(text: Bytes, at: int, end: int) -> tuple[int, int, int, int]:
     return p, seconds, fraction, digits
 
 
-@compiled
+@lean
 def known_head(text: Bytes, words: Words, at: int, size: int, limit: int, heads: Int64s) -> int:
     """The slot of `heads` that holds the head (all before the time) of `size` bytes at `at`, or -1.
 
@@ -208,7 +208,7 @@ def known_head(text: Bytes, words: Words, at: int, size: int, limit: int, heads:
     return slot if heads[0, slot] == size and same_words(words, heads[1, slot], at, size) else -1
 
 
-@compiled
+@lean
 def known_key(text: Bytes, words: Words, at: int, end: int, limit: int, known: Int64s) -> int:
     """The slot of `known` that holds the key at `at`, or a free one as -1 - slot, or 0 - their number if there is none.
 
@@ -229,7 +229,7 @@ def known_key(text: Bytes, words: Words, at: int, end: int, limit: int, known: I
     return -1 - size
 
 
-@compiled
+@lean
 def scan(
     text: Bytes,
     words: Words,
@@ -359,13 +359,13 @@ def scan(
     return count, left, keys, tasks, flag_names, at
 
 
-@compiled
+@lean
 def special(text: Bytes, key: int) -> bool:
     """Whether a key may be one of `special_key_end`; the caller knows that nine bytes are there."""
     return bool(text[key] == 60 or (text[key] == 102 and text[key + 8] == 58))
 
 
-@compiled
+@lean
 def body_of(text: Bytes, key: int, end: int, literals: tuple[Bytes, ...]) -> int:
     """Where the body begins behind the key at `key`, or -1."""
     if key + 8 < end and special(text, key):
@@ -384,9 +384,10 @@ _LITERALS = tuple(
 def scan_lines(text: bytes, header: Header) -> Records:
     """As `lines.parse_lines`."""
     data = np.frombuffer(text, np.uint8)
-    words, lines = words_of(text), len(text) // _LINE_BYTES + 64
+    words, sample = words_of(text), min(len(text), _SAMPLE_BYTES)
     for exact in False, True:
-        lines = text.count(b"\n") + 1 if exact else lines  # Most are longer, and room that is not used costs nothing.
+        # As dense as the first ones, or a third more.
+        lines = text.count(b"\n") + 1 if exact else 4 * text.count(b"\n", 0, sample) * len(text) // (3 * sample) + 64
         columns, codes = np.empty((4, lines), np.int64), np.empty((4, lines), np.int32)
         digits_of, names = np.empty(lines, np.uint8), np.empty((6, lines), np.int64)
         slots, others = np.full((3, _SLOTS), -1, np.int32), np.empty((3, lines), np.int64)

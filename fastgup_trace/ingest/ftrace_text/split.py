@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fastgup_trace.compiled import compiled
-from fastgup_trace.ingest.ftrace_text.bytewise import hash_of, intern
+from fastgup_trace.ingest.ftrace_text.bytewise import hash_of, intern, lean
 from fastgup_trace.ingest.ftrace_text.match import AS_AUTO, AS_DECIMAL, AS_HEX, AS_WORD, FITS, UNDECIDED, match_all
 from fastgup_trace.ingest.ftrace_text.numbers import BARE, NUMBER, PADDED, Numbers
 from fastgup_trace.ingest.ftrace_text.program import Program
@@ -18,7 +17,7 @@ from fastgup_trace.ingest.ftrace_text.spans import Bytes, Int64s, Spans
 _ARRAY = np.frombuffer(b"ARRAY[", np.uint8)
 
 
-@compiled
+@lean
 def intern_all(
     text: Bytes, starts: Int64s, stops: Int64s, slots: npt.NDArray[np.int32], begins: Int64s, ends: Int64s,
     codes: npt.NDArray[np.int32],
@@ -73,7 +72,7 @@ def match_bodies(code: Program, kinds: tuple[str, ...], bodies: Spans, wanted: l
     text = np.frombuffer(bodies.text, np.uint8)
     misfits = match_all(
         text, bodies.begin, bodies.end, code.literals, code.bounds, code.kinds, code.members, code.atomic, _ARRAY,
-        readings, status, spans, values, hexes, info,
+        readings, status, spans, values, hexes, info, np.empty((3, fields + 1), np.int64),
     )  # fmt: skip
     keep = np.flatnonzero(status == FITS) if misfits else slice(None)
     words = {

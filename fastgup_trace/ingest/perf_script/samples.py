@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from fastgup_trace.compiled import compiled
-from fastgup_trace.ingest.ftrace_text.bytewise import is_space
+from fastgup_trace.ingest.ftrace_text.bytewise import is_space, lean
 from fastgup_trace.ingest.ftrace_text.convert import hex_digit, hex_of
 from fastgup_trace.ingest.ftrace_text.spans import Bytes, Int64s, Spans
 from fastgup_trace.ingest.ftrace_text.split import dictionary
@@ -18,7 +17,7 @@ from fastgup_trace.ingest.perf_script.bodies import Fields, function, sample_fie
 _WIDTH = 16
 
 
-@compiled
+@lean
 def address_at(text: Bytes, at: int, end: int) -> int:
     """Where the digits begin of a hexadecimal number that is 16 wide and ends at a space or the end, or -1."""
     stop = at + _WIDTH
@@ -33,7 +32,7 @@ def address_at(text: Bytes, at: int, end: int) -> int:
     return digits if p == stop and digits < stop else -1
 
 
-@compiled
+@lean
 def split_all(text: Bytes, begin: Int64s, end: Int64s, values: Int64s, found: Int64s) -> bool:
     """Fill values (2 x bodies: addr, ip) and found (6 x bodies: of each 1 if it is there, its symbol's begin and end).
 

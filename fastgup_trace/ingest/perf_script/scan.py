@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from fastgup_trace.compiled import compiled
 from fastgup_trace.ingest.ftrace_text.bytewise import (
     Int32s,
     as_int,
@@ -19,6 +18,7 @@ from fastgup_trace.ingest.ftrace_text.bytewise import (
     is_digit,
     is_space,
     is_word,
+    lean,
     line_end,
     starts_with,
     words_of,
@@ -41,19 +41,19 @@ _NO, _UNDECIDED = -1, -2
 _RECORD = np.frombuffer(b"PERF_RECORD_", np.uint8)
 
 
-@compiled
+@lean
 def skip_blanks(text: Bytes, at: int, end: int) -> int:
     while at < end and (text[at] == 32 or text[at] == 9):
         at += 1
     return at
 
 
-@compiled
+@lean
 def is_letter(byte: int) -> bool:
     return 65 <= byte <= 90 or 97 <= byte <= 122
 
 
-@compiled
+@lean
 def number(text: Bytes, at: int, end: int, size: int, most: int) -> tuple[int, int]:
     """A decimal number of at most `size` digits, `most` if it is larger; and its end, `at` if there is none."""
     value, p = 0, at
@@ -64,7 +64,7 @@ def number(text: Bytes, at: int, end: int, size: int, most: int) -> tuple[int, i
     return value, p
 
 
-@compiled
+@lean
 def thread(text: Bytes, at: int, end: int) -> tuple[int, int]:
     """A thread, -1 for a negative one; and its end, `at` if there is none."""
     begin = at + 1 if at < end and text[at] == 45 else at
@@ -74,7 +74,7 @@ def thread(text: Bytes, at: int, end: int) -> tuple[int, int]:
     return (-1 if begin > at and value > 0 else value), p
 
 
-@compiled
+@lean
 def head(text: Bytes, at: int, end: int) -> tuple[int, int, int, int, int]:
     """What follows a comm: (begin of the period or event, or why there is none; thread, end of the task, cpu, ns)."""
     no = (_NO, 0, 0, 0, 0)
@@ -124,7 +124,7 @@ def head(text: Bytes, at: int, end: int) -> tuple[int, int, int, int, int]:
     return q, tid, task_end, cpu, min(seconds, _SECONDS_MAX) * 1_000_000_000 + fraction
 
 
-@compiled
+@lean
 def event(text: Bytes, at: int, end: int, record: Bytes) -> tuple[int, int, int, int]:
     """(period or -1, begin of the name or -1, its end, begin of the body)."""
     period, p = number(text, at, end, 20, INT64_MAX)
@@ -148,7 +148,7 @@ def event(text: Bytes, at: int, end: int, record: Bytes) -> tuple[int, int, int,
     return -1, -1, 0, 0
 
 
-@compiled
+@lean
 def scan(
     text: Bytes, words: Any, record: Bytes, columns: Int64s, codes: Int32s, names: Int64s, slots: Int32s, others: Int64s
 ) -> tuple[int, int, int, int, int]:
