@@ -384,7 +384,7 @@ _LITERALS = tuple(
 def scan_lines(text: bytes, header: Header) -> Records:
     """As `lines.parse_lines`."""
     data = np.frombuffer(text, np.uint8)
-    words, sample = words_of(text), min(len(text), _SAMPLE_BYTES)
+    words, sample = words_of(text), max(min(len(text), _SAMPLE_BYTES), 1)
     for exact in False, True:
         # As dense as the first ones, or a third more.
         lines = text.count(b"\n") + 1 if exact else 4 * text.count(b"\n", 0, sample) * len(text) // (3 * sample) + 64
