@@ -33,6 +33,7 @@ LOOPS: Final = (
     ("fastgup_trace.ingest.kernel_events.gathering", "group"),
     ("fastgup_trace.ingest.kernel_events.gathering", "gather"),
     ("fastgup_trace.ingest.perf_data.compiled_walk", "_loop"),
+    ("fastgup_trace.ingest.perf_data.spread", "spread"),
     ("fastgup_trace.ingest.ftrace_text.scan", "scan"),
     ("fastgup_trace.ingest.ftrace_text.split", "intern_all"),
     ("fastgup_trace.ingest.ftrace_text.split", "match_all"),

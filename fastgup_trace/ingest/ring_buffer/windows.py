@@ -22,7 +22,7 @@ from fastgup_trace.ingest.ring_buffer.pages import PageWalker
 from fastgup_trace.ingest.ring_buffer.plain_pool import PlainPool
 from fastgup_trace.ingest.ring_buffer.streams import FOREVER, NEVER, Block, Source, Stream, release
 
-WINDOW_BYTES = 16 << 20
+WINDOW_BYTES = 12 << 20
 """Pages that make a window: about 0.45 M events of 36 bytes."""
 
 COMPILED_BYTES_MIN = 96 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,8 @@ UNPACKED_BYTES_MAX = 1 << 28
 
 CHUNK_BYTES_MIN = 9
 """Packed and unpacked size, and a byte of data."""
+
+_THREAD = threading.local()
 
 Unpack = Callable[[memoryview, int], bytes]
 
@@ -42,7 +45,9 @@ def _zstd(packed: memoryview, size: int) -> bytes:
     found = zstandard.frame_content_size(packed)
     if found not in (size, -1):
         raise ValueError(f"a frame of {found} bytes")
-    data: bytes = zstandard.ZstdDecompressor().decompress(packed, max_output_size=size, allow_extra_data=False)
+    if not hasattr(_THREAD, "zstd"):
+        _THREAD.zstd = zstandard.ZstdDecompressor()  # made once a thread: a tenth of the time of unpacking chunks
+    data: bytes = _THREAD.zstd.decompress(packed, max_output_size=size, allow_extra_data=False)
     return data
 
 
