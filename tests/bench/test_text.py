@@ -99,5 +99,4 @@ def test_against_regular_expressions(text: Path, tmp_path: Path) -> None:
     fastest = min(rows[1:], key=lambda row: row[1].cpu_s)
     say(table(f"{text.name}, {text.stat().st_size / 1e6:.0f} MB", counted.pop(), rows, fastest[0]))
     say(f"{text.stat().st_size / 1e6 / ours.cpu_s:.0f} MB of text a CPU second")
-    # polars splits lines faster than this tool reads them, their bodies included.
-    assert all(ours.cpu_s < cost.cpu_s for name, cost in rows[1:] if name != "polars")
+    assert all(ours.cpu_s < cost.cpu_s for _, cost in rows[1:])
