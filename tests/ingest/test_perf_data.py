@@ -30,7 +30,6 @@ from perf_data_files import (
     mixed,
 )  # fmt: skip
 
-from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest import FORMATS
 from fastgup_trace.ingest import sniff as sniff_format
 from fastgup_trace.ingest.perf_data import abi, open_perf_data, order

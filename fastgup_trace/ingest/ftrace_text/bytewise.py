@@ -12,27 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numba import uint64
-from numba.core.cpu import CPUTargetOptions
 
-from fastgup_trace.compiled import F, compiled
+from fastgup_trace.compiled import lean
 from fastgup_trace.ingest.ftrace_text.spans import Bytes, Int64s
 
 Int32s = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
 
 PROBES_MAX = 64
-
-
-def lean(function: F) -> F:
-    """As `compiled`, for functions that make no arrays: numba then does not count the references to those that they
-    are given. Where functions with arrays call each other, that is most of their time: a body that does not begin with
-    the literal in question cost 118 ns, and 15 without (numba 0.68).
-    """
-    loop = compiled(function)
-    options = getattr(loop, "targetoptions", None)  # None where NUMBA_DISABLE_JIT leaves the function as it is.
-    if options is not None and hasattr(CPUTargetOptions, "_nrt"):
-        options["_nrt"] = False
-    return loop
 
 
 @lean

@@ -6,7 +6,8 @@ from typing import Any
 
 from numba import uint64
 
-from fastgup_trace.ingest.ftrace_text.bytewise import as_int, is_digit, lean
+from fastgup_trace.compiled import lean
+from fastgup_trace.ingest.ftrace_text.bytewise import as_int, is_digit
 from fastgup_trace.ingest.ftrace_text.numbers import BARE, DECIMAL, NUMBER, PADDED, PREFIXED
 from fastgup_trace.ingest.ftrace_text.spans import Bytes
 

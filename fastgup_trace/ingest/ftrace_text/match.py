@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fastgup_trace.ingest.ftrace_text.bytewise import as_int, is_digit, is_space, is_word, lean, starts_with
+from fastgup_trace.compiled import lean
+from fastgup_trace.ingest.ftrace_text.bytewise import as_int, is_digit, is_space, is_word, starts_with
 from fastgup_trace.ingest.ftrace_text.convert import classes_of, decimal_of, hex_digit, hex_of, nil_end
 from fastgup_trace.ingest.ftrace_text.numbers import BARE, EIGHT, HASH, NUMBER, PADDED
 from fastgup_trace.ingest.ftrace_text.numbers import DECIMAL as IS_DECIMAL

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import uint64
 
+from fastgup_trace.compiled import lean
 from fastgup_trace.ingest.ftrace_text.bytewise import (
     Int32s,
     Words,
@@ -19,7 +20,6 @@ from fastgup_trace.ingest.ftrace_text.bytewise import (
     is_digit,
     is_space,
     is_word,
-    lean,
     line_end,
     mixed,
     same_words,

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fastgup_trace.ingest.ftrace_text.bytewise import hash_of, intern, lean
+from fastgup_trace.compiled import lean
+from fastgup_trace.ingest.ftrace_text.bytewise import hash_of, intern
 from fastgup_trace.ingest.ftrace_text.match import AS_AUTO, AS_DECIMAL, AS_HEX, AS_WORD, FITS, UNDECIDED, match_all
 from fastgup_trace.ingest.ftrace_text.numbers import BARE, NUMBER, PADDED, Numbers
 from fastgup_trace.ingest.ftrace_text.program import Program

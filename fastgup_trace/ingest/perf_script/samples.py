@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from fastgup_trace.ingest.ftrace_text.bytewise import is_space, lean
+from fastgup_trace.compiled import lean
+from fastgup_trace.ingest.ftrace_text.bytewise import is_space
 from fastgup_trace.ingest.ftrace_text.convert import hex_digit, hex_of
 from fastgup_trace.ingest.ftrace_text.spans import Bytes, Int64s, Spans
 from fastgup_trace.ingest.ftrace_text.split import dictionary

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgup_trace.compiled import lean
 from fastgup_trace.ingest.ftrace_text.bytewise import (
     Int32s,
     as_int,
@@ -18,7 +19,6 @@ from fastgup_trace.ingest.ftrace_text.bytewise import (
     is_digit,
     is_space,
     is_word,
-    lean,
     line_end,
     starts_with,
     words_of,

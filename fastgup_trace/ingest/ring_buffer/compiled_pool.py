@@ -180,6 +180,8 @@ class CompiledPool:
         for row, at in enumerate(places.tolist()):
             self._buffer[row * size : (row + 1) * size] = full[at : at + size]
         rest[:, merging.AT] = np.arange(len(rest)) * size
+        # A stream without a page has its last record's place, which the other buffer need not have.
+        state[state[:, merging.STOP] == 0, merging.START] = 0
         for number in np.flatnonzero(state[:, merging.STOP] > 0).tolist():
             row = int(np.searchsorted(rest[:, merging.STREAM], number))
             moved = row * size - int(places[row])
