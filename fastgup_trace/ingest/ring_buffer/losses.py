@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from fastgup_trace.ingest.records import Loss
 
-NS_CLOCKS = frozenset(("local", "global", "perf", "mono", "mono_raw", "boot", "tai", "uptime"))
+NS_CLOCKS = frozenset(("local", "global", "perf", "mono", "mono_raw", "boot", "tai"))
 """Trace clocks whose stamps, also in the statistics, are times."""
 
 

@@ -19,8 +19,9 @@ from fastgup_trace.ingest.trace_dat import container as parts
 from fastgup_trace.ingest.trace_dat.container import Container
 from fastgup_trace.ingest.unaligned import Int64s
 
-TICK_CLOCKS = ("x86-tsc", "ppc-tb", "counter")
-"""Trace clocks that count something other than nanoseconds."""
+TICK_CLOCKS = ("x86-tsc", "ppc-tb", "counter", "uptime")
+"""Trace clocks that count something other than nanoseconds (kernel/trace/trace.c, trace_clocks: in_ns 0); uptime
+counts hundredths of a second (trace_clock_jiffies)."""
 
 _INTERPOLATE = 1  # TRACECMD_TSYNC_FLAG_INTERPOLATE
 _SHIFT_MAX = 63
