@@ -19,6 +19,11 @@ class RecordingError(FastgupError):
     """A recording that can't be read. `where` is `FILE: offset N` for binary formats, `FILE:LINE` for text."""
 
 
+def unreadable(path: object, error: OSError) -> RecordingError:
+    """That the system does not give a recording's file, in words."""
+    return RecordingError(str(path), "a file to read", error.strerror or str(error), "check its name and mode")
+
+
 class CaptureError(FastgupError):
     """A capture or outcome folder that is missing, incomplete, or of another version."""
 

@@ -80,7 +80,8 @@ def ingest(
                     rows[name] += len(table)
                 if phases:
                     phases.building(done, len(parts))
-            leaves = sum(leaf_calls(part) for part in parts)
+            # Going through the parts once more reads what was put aside again.
+            leaves = sum(leaf_calls(part) for part in parts) if read.counts["funcgraph_exit"] else 0
         lost = lost_table(recording, read)
         sink.append("lost", lost)
         sources = [

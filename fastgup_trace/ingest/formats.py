@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from fastgup_trace.errors import RecordingError, UsageError
+from fastgup_trace.errors import RecordingError, UsageError, unreadable
 from fastgup_trace.ingest import (
     ftrace_text,
     json_lines,
@@ -83,8 +83,7 @@ def sniff(path: Path) -> Format:
     try:
         head = b"" if path.is_dir() else _head(path)
     except OSError as error:
-        found = error.strerror or str(error)
-        raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
+        raise unreadable(path, error) from None
     for known in FORMATS:
         if known.sniff(path, head):
             return known

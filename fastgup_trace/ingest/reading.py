@@ -46,14 +46,12 @@ def read_windows(recording: Recording, parts: Parts, raw: RawTables | None) -> R
         read.counts.update(window.counts)
         read.undecodable.update(window.undecodable)
         ends = [t["common_ts_ns"][row].as_py() for t in window.events.values() if len(t) for row in (0, -1)]
-        before = read.span_ns[1] if read.span_ns else min(ends, default=0)
+        since = read.span_ns[1] if read.span_ns else min(ends, default=0)
         if ends:
-            read.span_ns = (
-                min([*ends, before] if read.span_ns is None else [*ends, read.span_ns[0]]),
-                max([*ends, before]),
-            )
-        end = read.span_ns[1] if read.span_ns else before
-        read.gaps += [(before, end, reason, count) for reason, count in window.undecodable.items()]
+            moments = [*ends, *(read.span_ns or ())]
+            read.span_ns = min(moments), max(moments)
+        until = read.span_ns[1] if read.span_ns else since
+        read.gaps += [(since, until, reason, count) for reason, count in window.undecodable.items()]
         parts.add({name: trimmed(name, table) for name, table in window.events.items() if is_wanted(name)})
         if raw is not None:
             for name, table in window.events.items():

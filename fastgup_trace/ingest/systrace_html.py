@@ -7,8 +7,6 @@ tool itself); pages of before 2013 in a JavaScript string, `linuxPerfData = "...
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import os
 import re
 import weakref
@@ -17,11 +15,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkstemp
-from typing import IO, Protocol, cast
+from typing import IO
 
-from fastgup_trace.errors import RecordingError
+from fastgup_trace.errors import RecordingError, unreadable
 from fastgup_trace.ingest import ftrace_text
-from fastgup_trace.ingest.ftrace_text.source import compression, uncompressed_head
+from fastgup_trace.ingest.ftrace_text.source import Readable, failures, opened, uncompressed_head
 from fastgup_trace.ingest.records import Progress, Recording, Wanted, Window
 
 _PAGE = re.compile(rb"\s*<(?:!doctype html|html|head|script)\b", re.IGNORECASE)
@@ -32,12 +30,6 @@ _PACKED_WITHIN = 4096
 _CHUNK = 1 << 20
 _TEXT_MAX = 1 << 40
 CUT = "the page ends within its trace data"
-
-
-class _Readable(Protocol):
-    """What gives the bytes that it has, and not an error for their sake."""
-
-    def read1(self, size: int, /) -> bytes: ...
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -62,10 +54,9 @@ def open_systrace_html(
     try:
         size = path.stat().st_size
         with path.open("rb") as file, copy.path.open("w+b") as out:
-            first_line, is_cut = _take_out(_opened(file), out, path)
+            first_line, is_cut = _take_out(opened(file), out, path)
     except OSError as error:
-        found = error.strerror or str(error)
-        raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
+        raise unreadable(path, error) from None
     where = _Where(path, copy.path, first_line)
     if is_cut and strict:
         raise RecordingError(str(path), "the end of the page", CUT, "copy it again")
@@ -114,33 +105,16 @@ class _Where:
         return RecordingError(where, error.expected, error.found, error.advice)
 
 
-def _opened(file: IO[bytes]) -> _Readable:
-    import zstandard
-
-    head = file.read(8)
-    file.seek(0)
-    match compression(head):
-        case "gzip":
-            return gzip.GzipFile(fileobj=file)
-        case "xz":
-            return lzma.LZMAFile(file)
-        case "zstd":
-            return cast(_Readable, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
-    return cast(_Readable, file)
-
-
-def _chunks(stream: _Readable) -> Iterator[bytes]:
+def _chunks(stream: Readable) -> Iterator[bytes]:
     """What can be read; where the compressed file is cut or damaged, what stands before."""
-    import zstandard
-
     try:
-        while chunk := stream.read1(_CHUNK):
+        while chunk := stream.read(_CHUNK):
             yield chunk
-    except (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError):
+    except failures():
         return
 
 
-def _take_out(stream: _Readable, copy: IO[bytes], path: Path) -> tuple[int, bool]:
+def _take_out(stream: Readable, copy: IO[bytes], path: Path) -> tuple[int, bool]:
     """Write the ftrace text of a page to `copy`; returns its first line's number and whether its end is missing."""
     chunks = _chunks(stream)
     rest, line = next(chunks, b""), 1

@@ -7,6 +7,7 @@ too (`function:NAME`), function-graph ones as `funcgraph_entry` and `funcgraph_e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import pyarrow as pa
@@ -253,6 +254,7 @@ def wanted() -> dict[str, frozenset[str]]:
     return {**fields, "funcgraph_entry": calls, "funcgraph_exit": calls | {"duration_ns"}}
 
 
+@lru_cache(maxsize=1 << 12)
 def is_wanted(event: str) -> bool:
     """Whether some probe wants this event of a recording."""
     name = event.removeprefix("function:")

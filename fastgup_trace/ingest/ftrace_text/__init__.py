@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from fastgup_trace.errors import RecordingError
+from fastgup_trace.errors import RecordingError, unreadable
 from fastgup_trace.ingest.ftrace_text.decode import Decoder
 from fastgup_trace.ingest.ftrace_text.graph import Drawing, ReportCalls, is_drawn
 from fastgup_trace.ingest.ftrace_text.latency import Latency, is_latency
@@ -81,8 +81,7 @@ def open_ftrace_text(
         blocks = whole_stacks(text_blocks(path, block_bytes, None if strict else damage))
         first = next(blocks, None)
     except OSError as error:
-        found = error.strerror or str(error)
-        raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
+        raise unreadable(path, error) from None
     if first is None and damage:
         raise damage[0]
     if first is None:

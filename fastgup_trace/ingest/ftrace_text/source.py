@@ -58,7 +58,7 @@ class _Unpacked:
         while total < size and self._failed is None:
             try:
                 part = self._step()
-            except _failures() as error:
+            except failures() as error:
                 self._failed = error
                 break
             if part is None:
@@ -115,7 +115,8 @@ def _errors() -> tuple[type[Exception], ...]:
     return OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError
 
 
-def _failures() -> tuple[type[Exception], ...]:
+def failures() -> tuple[type[Exception], ...]:
+    """What reading packed text raises where it is cut or damaged."""
     return EOFError, *_errors()
 
 
@@ -141,7 +142,8 @@ def uncompressed_head(head: bytes) -> bytes:
     return head
 
 
-def _opened(file: IO[bytes]) -> Readable:
+def opened(file: IO[bytes]) -> Readable:
+    """What gives the file's text, unpacked where it is packed; all that there is before it is cut or damaged."""
     kind = compression(file.read(8))
     file.seek(0)
     return _Unpacked(file, kind) if kind else file
@@ -158,7 +160,7 @@ def text_blocks(
     """
     line, rest, is_damaged = 1, b"", False
     with path.open("rb") as file:
-        stream = _opened(file)
+        stream = opened(file)
         while not is_damaged:
             try:
                 data = _read(stream, block_bytes, path, line + rest.count(b"\n"))
@@ -194,7 +196,7 @@ def _zeros(text: bytes, zero: int, stream: Readable, path: Path, line: int) -> R
     while zero and not rest.strip(b"\0"):
         try:
             rest = stream.read(BLOCK_BYTES)
-        except _failures():
+        except failures():
             rest = b""
         if not rest:
             advice = "zeros up to the file's end, as where a machine stopped: what is before them is whole"

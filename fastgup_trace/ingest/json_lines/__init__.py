@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fastgup_trace.errors import RecordingError
+from fastgup_trace.errors import RecordingError, unreadable
 from fastgup_trace.ingest.ftrace_text.source import BLOCK_BYTES, text_blocks, uncompressed_head
 from fastgup_trace.ingest.json_lines.windows import Batch, Windows
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
@@ -66,8 +66,7 @@ def open_json_lines(
         size = path.stat().st_size
         first = next(blocks, None)
     except OSError as error:
-        found = error.strerror or str(error)
-        raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
+        raise unreadable(path, error) from None
     if first is None and damage:
         raise damage[0]
     opening = _Reader(Windows(wanted={}))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastgup_trace.errors import RecordingError
+from fastgup_trace.errors import RecordingError, unreadable
 from fastgup_trace.ingest.ahead import ahead, cores
 from fastgup_trace.ingest.kernel_events.decoder import EventDecoder
 from fastgup_trace.ingest.kernel_events.fields import Context
@@ -66,9 +66,7 @@ def open_perf_data(
             size = file.seek(0, 2)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
     except OSError as error:
-        raise RecordingError(
-            str(path), "a file to read", error.strerror or str(error), "check its name and mode"
-        ) from None
+        raise unreadable(path, error) from None
     data = memoryview(mapped) if mapped is not None else memoryview(b"")
     where, damage = str(path), list[RecordingError]()
     header = read_header(path, data, damage)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastgup_trace.errors import RecordingError
+from fastgup_trace.errors import RecordingError, unreadable
 from fastgup_trace.ingest.ftrace_text.decode import Decoder
 from fastgup_trace.ingest.ftrace_text.source import BLOCK_BYTES, TextBlock, compression, text_blocks, uncompressed_head
 from fastgup_trace.ingest.ftrace_text.spans import Spans
@@ -76,8 +76,7 @@ def open_perf_script(
         blocks = text_blocks(path, block_bytes, None if strict else damage)
         ahead = list(_until_a_record(blocks))
     except OSError as error:
-        found = error.strerror or str(error)
-        raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
+        raise unreadable(path, error) from None
     if not ahead and damage:
         raise damage[0]
     header, opening, bare = Header(), Header(), not (ahead and HEAD.search(ahead[-1].text))

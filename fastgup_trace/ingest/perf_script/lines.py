@@ -187,8 +187,20 @@ def parse_lines(text: bytes, header: Header, bare: bool = False) -> Heads:
     )
     # simpleperf (Android) prints microseconds without their leading zeros.
     ts_ns, _ = nanoseconds(seconds, [word.zfill(6) for word in fractions])
-    numbers: dict[bytes, int] = {}
     words = [record or event for record, event in zip(sideband, events, strict=True)]
+    return columns_of(ts_ns, ts_ns == 0, words, (comms, pids, tids, cpus, periods, bodies), others)
+
+
+def columns_of(
+    ts_ns: Int64s,
+    untimed: npt.NDArray[np.bool_],
+    words: Sequence[bytes],
+    columns: tuple[Sequence[bytes], ...],
+    others: list[tuple[int, bytes]],
+) -> Heads:
+    """Heads of records named `words`; `columns` are the texts of comms, pids, tids, cpus, periods and bodies."""
+    comms, pids, tids, cpus, periods, bodies = columns
+    numbers: dict[bytes, int] = {}
     codes = np.fromiter((numbers.setdefault(word, len(numbers)) for word in words), np.int32, len(words))
     names, traced = split_names(list(numbers))
     who, processes = who_is_who(zip(comms, pids, tids, strict=True))
@@ -197,7 +209,7 @@ def parse_lines(text: bytes, header: Header, bare: bool = False) -> Heads:
         cpu=integers(cpus, INT32_MAX),
         tid=integers([tid or pid for pid, tid in zip(pids, tids, strict=True)], INT32_MAX),
         period=integers(periods, INT64_MAX),
-        untimed=ts_ns == 0,
+        untimed=untimed,
         codes=codes,
         names=names,
         traced=traced,

@@ -10,16 +10,7 @@ import re
 
 import numpy as np
 
-from fastgup_trace.ingest.ftrace_text.spans import spans_of
-from fastgup_trace.ingest.perf_script.lines import (
-    INT32_MAX,
-    INT64_MAX,
-    Header,
-    Heads,
-    integers,
-    split_names,
-    who_is_who,
-)
+from fastgup_trace.ingest.perf_script.lines import Header, Heads, columns_of
 
 _EVENT = (
     rb"(?:cpu-clock|task-clock|page-faults|faults|(?:minor|major|alignment|emulation)-faults|context-switches|cs"
@@ -63,23 +54,7 @@ def parse_untimed(text: bytes, header: Header) -> Heads:
         elif not header.take(found[0]):
             others.append((len(records), found[0]))
     _, comms, pids, tids, cpus, periods, events, bodies = zip(*records, strict=True) if records else [()] * 8
-    numbers: dict[bytes, int] = {}
-    codes = np.fromiter((numbers.setdefault(word, len(numbers)) for word in events), np.int32, len(events))
-    names, traced = split_names(list(numbers))
-    who, processes = who_is_who(zip(comms, pids, tids, strict=True))
     positions = np.arange(header.untimed_records, header.untimed_records + len(records), dtype=np.int64)
     header.untimed_records += len(records)
-    return Heads(
-        ts_ns=positions,
-        cpu=integers(cpus, INT32_MAX),
-        tid=integers([tid or pid for pid, tid in zip(pids, tids, strict=True)], INT32_MAX),
-        period=integers(periods, INT64_MAX),
-        untimed=np.zeros(len(records), bool),
-        codes=codes,
-        names=names,
-        traced=traced,
-        bodies=spans_of(bodies),
-        others=others,
-        comms=who,
-        tgids=processes,
-    )
+    untimed = np.zeros(len(records), np.bool_)
+    return columns_of(positions, untimed, events, (comms, pids, tids, cpus, periods, bodies), others)

@@ -12,11 +12,11 @@
 
 On the recorded machine, with tracing_on 0 (trace_pipe_raw waits for more: `dd iflag=nonblock` does not):
 
-    cd /sys/kernel/tracing && mkdir -p /tmp/raw
-    for f in per_cpu/cpu*; do mkdir -p /tmp/raw/$f; cat $f/stats > /tmp/raw/$f/stats
-        dd iflag=nonblock bs=4k if=$f/trace_pipe_raw of=/tmp/raw/$f/trace_pipe_raw; done
+    cd /sys/kernel/tracing && mkdir -p $HOME/raw
+    for f in per_cpu/cpu*; do mkdir -p $HOME/raw/$f; cat $f/stats > $HOME/raw/$f/stats
+        dd iflag=nonblock bs=4k if=$f/trace_pipe_raw of=$HOME/raw/$f/trace_pipe_raw; done
     for f in events/header_* events/*/*/format saved_cmdlines saved_tgids printk_formats trace_clock
-        do mkdir -p /tmp/raw/$(dirname $f); cat $f > /tmp/raw/$f; done; cat /proc/kallsyms > /tmp/raw/kallsyms
+        do mkdir -p $HOME/raw/$(dirname $f); cat $f > $HOME/raw/$f; done; cat /proc/kallsyms > $HOME/raw/kallsyms
 
 The byte order is found in the pages, the size of the kernel's long in header_page or, without it, in the pages.
 """
@@ -36,12 +36,12 @@ from fastgup_trace.ingest.kernel_events.symbols import Symbols, parse_cmdlines, 
 from fastgup_trace.ingest.raw_ring_buffer.folder import CpuPages, Folder, has_pages, is_page_file, read_folder
 from fastgup_trace.ingest.raw_ring_buffer.layout import Layout, find_layout
 from fastgup_trace.ingest.records import Loss, Progress, Recording, Wanted, Window
+from fastgup_trace.ingest.ring_buffer.clocks import TICK_CLOCKS
 from fastgup_trace.ingest.ring_buffer.losses import parse_cpu_stats
 from fastgup_trace.ingest.ring_buffer.pages import PageWalker
 from fastgup_trace.ingest.ring_buffer.windows import Block, Merger, Source
 from fastgup_trace.ingest.trace_dat.compression import plain_blocks
 from fastgup_trace.ingest.trace_dat.sub_buffers import common_size, found_size, laid_out, rescued
-from fastgup_trace.ingest.trace_dat.times import TICK_CLOCKS
 
 NO_FOLDER = "name the folder, with the machine's events/*/*/format in it; or let `trace-cmd restore` make a trace.dat"
 NO_METADATA = "put the machine's events/*/*/format beside them, or let `trace-cmd restore` make a trace.dat of them"

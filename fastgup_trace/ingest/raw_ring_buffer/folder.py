@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastgup_trace.errors import RecordingError
+from fastgup_trace.errors import RecordingError, unreadable
 from fastgup_trace.ingest.trace_dat.container import CPUS_MAX, INSTANCES_MAX, PAGE_BYTES_MAX, PAGE_BYTES_MIN
 from fastgup_trace.ingest.trace_dat.metadata import FORMATS_MAX
 
@@ -72,8 +72,7 @@ def read_folder(path: Path) -> Folder:
     try:
         return _read(path)
     except OSError as error:
-        where, found = str(error.filename or path), error.strerror or str(error)
-        raise RecordingError(where, "a file to read", found, "check its name and mode") from None
+        raise unreadable(error.filename or path, error) from None
 
 
 def _read(path: Path) -> Folder:

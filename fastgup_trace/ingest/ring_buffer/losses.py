@@ -13,9 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fastgup_trace.ingest.records import Loss
-
-NS_CLOCKS = frozenset(("local", "global", "perf", "mono", "mono_raw", "boot", "tai"))
-"""Trace clocks whose stamps, also in the statistics, are times."""
+from fastgup_trace.ingest.ring_buffer.clocks import NS_CLOCKS
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from fastgup_trace.errors import RecordingError
+from fastgup_trace.errors import RecordingError, unreadable
 from fastgup_trace.ingest.kernel_events.decoder import EventDecoder
 from fastgup_trace.ingest.kernel_events.fields import Context
 from fastgup_trace.ingest.kernel_events.formats import Formats
@@ -108,8 +108,7 @@ def _mapped(path: Path) -> memoryview:
             size = file.seek(0, 2)
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) if size else memoryview(b"")
     except OSError as error:
-        found = error.strerror or str(error)
-        raise RecordingError(str(path), "a file to read", found, "check its name and mode") from None
+        raise unreadable(path, error) from None
 
 
 def _with_machine(container: Container, recording: Recording) -> Recording:

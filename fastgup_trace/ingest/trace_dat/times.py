@@ -15,13 +15,10 @@ from numpy.typing import NDArray
 
 from fastgup_trace.errors import RecordingError
 from fastgup_trace.ingest.cursor import ADVICE, Cursor
+from fastgup_trace.ingest.ring_buffer.clocks import TICK_CLOCKS
 from fastgup_trace.ingest.trace_dat import container as parts
 from fastgup_trace.ingest.trace_dat.container import Container
 from fastgup_trace.ingest.unaligned import Int64s
-
-TICK_CLOCKS = ("x86-tsc", "ppc-tb", "counter", "uptime")
-"""Trace clocks that count something other than nanoseconds (kernel/trace/trace.c, trace_clocks: in_ns 0); uptime
-counts hundredths of a second (trace_clock_jiffies)."""
 
 _INTERPOLATE = 1  # TRACECMD_TSYNC_FLAG_INTERPOLATE
 _SHIFT_MAX = 63
