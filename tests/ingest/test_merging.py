@@ -6,60 +6,24 @@ tests/data/pair is one run that ftrace and perf recorded at once; its counts are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from event_records import by_hand
+from fake_recordings import MS, capture_of, read, recording, stamps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared_captures import needs_shared, shared
 
-from fastgup_trace.errors import RecordingError, UsageError
-from fastgup_trace.ingest import FORMATS, Format, ingest, sniff
-from fastgup_trace.ingest.merging import SharedProgress, merged
-from fastgup_trace.ingest.records import Loss, Recording, Window
-from fastgup_trace.tables import Capture, Collected
+from fastgup_trace.ingest import Format, sniff
+from fastgup_trace.ingest.merging import merged
+from fastgup_trace.ingest.records import Recording, Window
 
 PAIR = Path(__file__).resolve().parents[1] / "data" / "pair"
-MS = 1_000_000
-
-
-def recording(name: str, *windows: Window | dict[str, pa.Table], **facts: Any) -> Recording:
-    """A recording of these windows; a dict of tables is a window with its counts."""
-    made = [w if isinstance(w, Window) else Window(w, {event: len(t) for event, t in w.items()}) for w in windows]
-    base = Recording(
-        Path(name), "fake", 100, "mono", 2, "arm64", "6.1", 4096, None, {}, {}, [], iter(made)
-    )  # fmt: skip
-    return replace(base, **facts)
-
-
-def read(result: Recording) -> tuple[dict[str, pa.Table], Counter[str]]:
-    """All records of an event in one table, and the counts."""
-    tables, counts, last = dict[str, list[pa.Table]](), Counter[str](), -1
-    for window in result.windows:
-        counts.update(window.counts)
-        seqs = np.sort(np.concatenate([t["common_seq"].to_numpy() for t in window.events.values()] or [np.empty(0)]))
-        assert len(seqs) == len(np.unique(seqs)) and (not len(seqs) or seqs[0] > last)
-        last = int(seqs[-1]) if len(seqs) else last
-        for event, table in window.events.items():
-            assert np.all(np.diff(table["common_seq"].to_numpy()) > 0)
-            tables.setdefault(event, []).append(table)
-    return {e: pa.concat_tables(t, promote_options="permissive") for e, t in tables.items()}, counts
-
-
-def stamps(table: pa.Table) -> list[int]:
-    found: list[int] = table["common_ts_ns"].to_pylist()
-    return found
-
-
-def capture_of(paths: Sequence[Path], **options: Any) -> Capture:
-    sink = Collected()
-    return sink.capture(ingest(paths, sink, **options))
 
 
 # The pair
@@ -323,132 +287,3 @@ def test_records_that_nobody_wants_are_counted_once_too() -> None:
 
 
 # Clocks
-
-
-def switches(shift_ns: int, every_ns: int = 3 * MS, count: int = 200) -> dict[str, pa.Table]:
-    """A thread's switches, with gaps that are no two the same."""
-    times = [n * every_ns + n * n * 1000 + shift_ns for n in range(count)]
-    return by_hand("\n".join(f"{ts} 0 7 sched_switch" for ts in times))
-
-
-@pytest.mark.parametrize("shift_ns", [0, 400, -90_000, 900_000])
-def test_the_offset_is_stated_and_not_applied(shift_ns: int) -> None:
-    result = merged([recording("one", switches(0)), recording("two", switches(shift_ns))])
-    tables, _ = read(result)
-    assert len(tables["sched_switch"]) == 200
-    assert result.details["offset_ns"] == {
-        "two": {"to": "one", "median": shift_ns, "low": shift_ns, "high": shift_ns, "pairs": 200, "sampled": 200}
-    }
-
-
-@pytest.mark.parametrize("shift_ns", [5 * MS, -70 * MS, 150 * MS])
-def test_clocks_that_do_not_agree_are_one_line(shift_ns: int) -> None:
-    result = merged([recording("one", switches(0, count=2000)), recording("two", switches(shift_ns, count=2000))])
-    word = f"{abs(shift_ns) / 1e6:.3f} ms {'later' if shift_ns > 0 else 'earlier'}"
-    with pytest.raises(RecordingError, match=word) as error:
-        read(result)
-    assert str(error.value).startswith("two: expected the events that one has too at the same times")
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        ({"clock": "local", "arch": "x86_64"}, "mono in one, local in two"),
-        ({"clock": None}, "two: expected a recording that tells its clock.*--clock mono"),
-        ({"unit": "ticks", "clock": "x86-tsc"}, "two: expected times in nanoseconds.*ticks of the clock x86-tsc"),
-        ({"unit": "positions", "clock": None}, "two: expected times in nanoseconds.*records without times"),
-        ({"kernel_release": "6.12"}, r"two: expected .*same machine as one \(kernel_release 6.1\), found .* 6.12"),
-        ({"arch": "arm"}, "same machine"),
-        ({"page_size": 65536}, "same machine"),
-    ],
-)
-def test_what_does_not_go_together_is_one_line(facts: dict[str, Any], words: str) -> None:
-    one = recording("one", by_hand("1 0 7 a"), arch=facts.get("arch") if "clock" in facts else "arm64")
-    with pytest.raises(RecordingError, match=words) as error:
-        merged([one, recording("two", by_hand("1 0 7 a"), **facts)])
-    assert "\n" not in str(error.value)
-
-
-def test_a_clock_that_no_recording_tells_is_named_by_the_user() -> None:
-    both = [recording(name, by_hand("1 0 7 a"), clock=clock) for name, clock in (("one", None), ("two", "local"))]
-    assert merged(both, "mono").clock == "mono"
-
-
-def test_local_and_perf_are_one_clock_on_arm() -> None:
-    """sched_clock and local_clock: only machines with an unstable one have two."""
-    one, two = recording("one", clock="local", arch=None), recording("two", clock="perf")
-    assert merged([one, two]).clock == "local"
-    with pytest.raises(RecordingError, match="one clock"):
-        merged([replace(one, arch="x86_64"), replace(two, arch=None)])
-
-
-# The rest of a recording
-
-
-def test_what_is_known_of_the_machine_is_put_together() -> None:
-    damage = RecordingError("two: offset 9", "a page", "the end")
-    one = recording(
-        "one", by_hand("1 0 7 a"), nr_cpus=4, page_size=None, kernel_release=None, tracer="trace-cmd 3", comms={7: "x"},
-        losses=[Loss(0, 50, 60, 3)],
-    )  # fmt: skip
-    two = recording(
-        "two", by_hand("2 0 7 b"), nr_cpus=8, tracer="perf 6", comms={7: "y", 8: "z"}, tgids={8: 7},
-        losses=[Loss(1, 5, 6, None)], damage=[damage],
-    )  # fmt: skip
-    result = merged([one, two])
-    read(result)
-    assert (result.nr_cpus, result.page_size, result.kernel_release, result.arch) == (8, 4096, "6.1", "arm64")
-    assert (result.tracer, result.format, result.size_bytes) == ("trace-cmd 3 + perf 6", "fake + fake", 200)
-    assert (result.comms, result.tgids) == ({7: "x", 8: "z"}, {8: 7})
-    assert [loss.ts_ns for loss in result.losses] == [5, 50]
-    assert result.damage == [damage]
-
-
-def test_recordings_days_apart_are_merged_and_it_is_said() -> None:
-    day = 86_400 * 10**9
-    one, two = recording("one", by_hand(f"{3 * day} 0 7 a")), recording("two", by_hand("0 0 7 a\n1000 0 7 a"))
-    result = merged([one, two])
-    assert stamps(read(result)[0]["a"]) == [0, 1000, 3 * day]
-    assert "one begins 3.0 days behind the end of two" in str(result.details["apart"])
-
-
-def test_a_recording_holds_no_more_than_a_window_of_what_waits() -> None:
-    """The windows of two long recordings are asked for in turn."""
-    asked = list[str]()
-
-    def long(name: str) -> Iterator[Window]:
-        for n in range(50):
-            asked.append(name)
-            yield Window(by_hand(f"{n * 10 * MS} 0 7 {name}"), {name: 1})
-
-    result = merged([recording(name, windows=long(name)) for name in ("one", "two")])
-    given = sum(len(t) for w in result.windows for t in w.events.values() if asked)
-    assert given == 100
-    ahead = np.cumsum([1 if name == "one" else -1 for name in asked])
-    assert np.abs(ahead).max() <= 2
-
-
-def test_progress_is_of_all_bytes(tmp_path: Path) -> None:
-    paths = [tmp_path / "a", tmp_path / "b"]
-    for path in paths:
-        path.write_bytes(bytes(100))
-    seen = list[tuple[int, int]]()
-    shared_progress = SharedProgress(lambda done, total: seen.append((done, total)), paths)
-    shared_progress.of(paths[0])(40, 100)
-    shared_progress.of(paths[1])(100, 100)
-    assert seen == [(40, 200), (140, 200)]
-
-
-def test_more_recordings_than_can_be_told_apart_are_refused() -> None:
-    many = [recording(f"r{n}", by_hand(f"{n} 0 7 a")) for n in range(64)]
-    assert read(merged(many[:63]))[1] == {"a": 63}
-    with pytest.raises(UsageError, match="at most 63 recordings, found 64"):
-        merged(many)
-
-
-def test_no_recording_and_one_named_twice_are_refused() -> None:
-    for paths in ([], [PAIR / "perf.data"] * 2):
-        with pytest.raises(UsageError, match="one recording or several"):
-            capture_of(paths)
-    assert len(FORMATS) > 1
